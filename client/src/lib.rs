@@ -1,1 +1,21 @@
-//! x
+//! What the programs share of the outside world: key files, HTTP to logs and witnesses, and habits of the command line.
+//!
+//! Nothing here judges: what comes over the network is limited in size, parsed strictly and handed on unverified, unless a function
+//! says otherwise.
+
+pub mod cli;
+pub mod http;
+pub mod keys;
+pub mod log;
+pub mod witness;
+
+pub use http::{FetchError, Http};
+pub use log::LogClient;
+
+/// Runs a future to its end on this thread, for programs that are not asynchronous themselves.
+///
+/// # Errors
+/// If the runtime cannot be made (no file descriptors left).
+pub fn block_on<F: Future>(future: F) -> std::io::Result<F::Output> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future))
+}

@@ -1,0 +1,205 @@
+//! Reading a log, submitting to it and looking things up in it.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use reqwest::Method;
+use tlog::plan::Tiles;
+use tlog::tile::BundleId;
+use tlog::{Hash, InclusionProof, SignedCheckpoint, Signer, Tile, TlogProof};
+
+use crate::http::{FetchError, Http};
+
+/// The largest manifest in bytes.
+pub const MAX_MANIFEST: usize = 64 << 20;
+/// The largest answer to a lookup in bytes.
+const MAX_LOOKUP: usize = 1 << 30;
+/// How many tiles or bundles are fetched at a time.
+const PARALLEL: usize = 8;
+
+/// A log at a URL. What it returns is parsed and limited, but not verified.
+#[derive(Clone, Debug)]
+pub struct LogClient {
+    http: Http,
+}
+
+/// What became of a submitted entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Submitted {
+    /// It is in the published tree; unverified.
+    Proven(Box<TlogProof>),
+    /// The wait expired: the log has it, or not. The same bytes can be submitted again.
+    Pending,
+}
+
+/// One leaf of a lookup's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its index in the log.
+    pub index: u64,
+    /// The entry's bytes.
+    pub leaf: Vec<u8>,
+    /// From the leaf to the answer's checkpoint.
+    pub proof: InclusionProof,
+}
+
+/// A lookup's answer: a checkpoint and the leaves that match, by index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lookup {
+    /// The checkpoint to which all proofs lead.
+    pub checkpoint: SignedCheckpoint,
+    /// The leaves, by rising index.
+    pub found: Vec<Found>,
+}
+
+impl LogClient {
+    /// A log whose tiles and checkpoint are below `url`.
+    ///
+    /// # Errors
+    /// If the URL cannot be used.
+    pub fn new(url: &str) -> Result<Self, FetchError> {
+        // Longer than the longest `wait` of a submission, so that the server's answer comes first.
+        Ok(Self { http: Http::new(url, Duration::from_secs(90))? })
+    }
+
+    /// The newest checkpoint.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn checkpoint(&self) -> Result<SignedCheckpoint, FetchError> {
+        let answer = self.http.get("checkpoint", tlog::Note::MAX_BYTES).await?;
+        SignedCheckpoint::parse(&answer.body).map_err(|_| self.malformed("checkpoint", "not a checkpoint"))
+    }
+
+    /// One tile, exactly `width * 32` bytes. Where a partial tile is gone, the full one is fetched and cut.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn tile(&self, tile: Tile) -> Result<Vec<u8>, FetchError> {
+        let wanted = usize::from(tile.width()) * 32;
+        let full = Tile::new(tile.level(), tile.index(), 256).map_or_else(|| tile.path(), |full| full.path());
+        let mut bytes = self.partial_or_full(&tile.path(), &full, 256 * 32).await?;
+        if bytes.len() < wanted {
+            return Err(self.malformed(&tile.path(), "too short for a tile of its width"));
+        }
+        bytes.truncate(wanted);
+        Ok(bytes)
+    }
+
+    /// The tiles of a plan, a few at a time.
+    ///
+    /// # Errors
+    /// The first tile's that could not be fetched.
+    pub async fn tiles(&self, tiles: &[Tile]) -> Result<Tiles, FetchError> {
+        let fetch = |tile: Tile| async move { Ok((tile, self.tile(tile).await?)) };
+        stream::iter(tiles.iter().copied().map(fetch)).buffer_unordered(PARALLEL).try_collect().await
+    }
+
+    /// One entry bundle's bytes; where a partial bundle is gone, the full one (the caller cuts it at the width that it needs).
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn bundle(&self, id: BundleId) -> Result<Vec<u8>, FetchError> {
+        let full = BundleId::new(id.index(), 256).map_or_else(|| id.path(), |full| full.path());
+        self.partial_or_full(&id.path(), &full, 256 * (tlog::bundle::MAX_ENTRY + 2)).await
+    }
+
+    /// The manifest of this name; its root is not checked here.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn manifest(&self, root: &Hash) -> Result<Vec<u8>, FetchError> {
+        Ok(self.http.get(&format!("manifest/{root}"), MAX_MANIFEST).await?.body)
+    }
+
+    /// Stores a manifest under its root, signed by a key that has a role.
+    ///
+    /// # Errors
+    /// See [`FetchError`]; a key that cannot sign counts as unreachable.
+    pub async fn put_manifest(&self, origin: &str, root: &Hash, body: Vec<u8>, signer: &dyn Signer) -> Result<(), FetchError> {
+        let path = format!("manifest/{root}");
+        let message = manifest_message(origin, root, &body);
+        let signature = signer
+            .sign(message.as_bytes())
+            .map_err(|_| FetchError::Unreachable { url: path.clone(), reason: "the key did not sign".to_owned() })?;
+        let header = format!("{} {}", signer.key().encode(), STANDARD.encode(signature));
+        let request = self.http.request(Method::PUT, &path).header(SIGNATURE_HEADER, header).body(body);
+        self.http.send(&path, request, 4096).await.map(drop)
+    }
+
+    /// Submits one entry and waits up to `wait` for its proof.
+    ///
+    /// # Errors
+    /// See [`FetchError`]; status 403 and 422 are final, 429 and 503 say when to come again.
+    pub async fn submit(&self, entry: Vec<u8>, wait: Duration) -> Result<Submitted, FetchError> {
+        let path = format!("entries?wait={}", wait.as_secs());
+        let answer = self.http.send(&path, self.http.request(Method::POST, &path).body(entry), tlog::Note::MAX_BYTES).await?;
+        if answer.status == 202 {
+            return Ok(Submitted::Pending);
+        }
+        let proof = TlogProof::parse(&answer.body).map_err(|_| self.malformed(&path, "not a tlog-proof"))?;
+        Ok(Submitted::Proven(Box::new(proof)))
+    }
+
+    /// Asks for all leaves that match these queries (`specs/log.md`), with proofs to one checkpoint.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn lookup(&self, queries: &[String]) -> Result<Lookup, FetchError> {
+        let mut body = queries.join("\n");
+        body.push('\n');
+        let answer = self.http.send("lookup", self.http.request(Method::POST, "lookup").body(body), MAX_LOOKUP).await?;
+        parse_lookup(&answer.body).ok_or_else(|| self.malformed("lookup", "not a lookup's answer"))
+    }
+
+    async fn partial_or_full(&self, path: &str, full: &str, limit: usize) -> Result<Vec<u8>, FetchError> {
+        match self.http.get(path, limit).await {
+            Err(FetchError::Status { status: 404, .. }) if path != full => Ok(self.http.get(full, limit).await?.body),
+            answer => Ok(answer?.body),
+        }
+    }
+
+    fn malformed(&self, path: &str, reason: &'static str) -> FetchError {
+        FetchError::Malformed { url: format!("{}/{path}", self.http.base()), reason }
+    }
+}
+
+/// The request header that carries the signature over a manifest: a verifier key, a space and the base64 signature.
+pub const SIGNATURE_HEADER: &str = "tally-signature";
+
+/// The text that a manifest's submitter signs: log, root and the SHA-256 of the body, so that a signature serves one upload only.
+#[must_use]
+pub fn manifest_message(origin: &str, root: &Hash, body: &[u8]) -> String {
+    format!("tallystick/manifest/v1\n{origin}\n{root}\n{}\n", Hash::digest(body))
+}
+
+fn parse_lookup(body: &[u8]) -> Option<Lookup> {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Head {
+        checkpoint: String,
+    }
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Line {
+        index: u64,
+        leaf: String,
+        proof: Vec<String>,
+    }
+    let mut lines = std::str::from_utf8(body).ok()?.lines();
+    let head: Head = serde_json::from_str(lines.next()?).ok()?;
+    let checkpoint = SignedCheckpoint::parse(head.checkpoint.as_bytes()).ok()?;
+    let mut found: Vec<Found> = Vec::new();
+    for line in lines {
+        let line: Line = serde_json::from_str(line).ok()?;
+        let rises = found.last().is_none_or(|last| last.index < line.index);
+        if !rises || line.proof.len() > 63 {
+            return None;
+        }
+        let proof = line.proof.iter().map(|hash| Hash::from_base64(hash)).collect::<Option<Vec<_>>>()?;
+        found.push(Found { index: line.index, leaf: STANDARD.decode(line.leaf).ok()?, proof: InclusionProof(proof) });
+    }
+    Some(Lookup { checkpoint, found })
+}
