@@ -1,0 +1,43 @@
+# Two commands do everything: `make demo` shows the main job on real packages, `make test` checks all that is claimed.
+
+CARGO ?= cargo
+FUZZ_SECONDS ?= 60
+TOOLS = cc cmake podman runc debootstrap minisign bsdtar mtree strace faketime gpgv gpg apt-ftparchive dpkg-deb python3 unshare setcap curl xz zstd ip
+
+.PHONY: help build demo test lint unit no-std fuzz deps clean
+
+help:
+	@echo "make demo    the main job on real packages: log, witnesses, builders, verdicts"
+	@echo "make test    lint, the core without std, all tests"
+	@echo "make lint    formatting, clippy, documentation"
+	@echo "make fuzz    every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
+	@echo "make build   the four programs, in target/release"
+
+deps:
+	@.ci/deps $(TOOLS)
+
+build: deps
+	$(CARGO) build --release --locked --bins
+
+demo: build
+	e2e/demo.sh
+
+test: deps lint no-std unit
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked --quiet
+
+no-std:
+	tlog/check-no-std.sh
+
+unit:
+	$(CARGO) test --workspace --locked
+
+fuzz:
+	@command -v cargo-fuzz >/dev/null || $(CARGO) install --locked cargo-fuzz
+	.ci/fuzz $(FUZZ_SECONDS)
+
+clean:
+	$(CARGO) clean
