@@ -1,24 +1,40 @@
-//! Key names, key IDs, verifier keys and signing keys, C2SP signed-note. (stub)
+//! Key names, key IDs, verifier keys and signing keys: C2SP signed-note, `specs/note.md`.
+//!
+//! A key is decoded and judged once, when it is read; afterwards it can only be a good one. Ed25519 is verified strictly
+//! (RFC 8032 with canonical encodings only), and keys of small order are refused, because under such a key a signature
+//! may fit any message.
 
-use alloc::string::String;
+use alloc::boxed::Box;
+use alloc::string::{String, ToString as _};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
-/// A key name that can stand in a note: not empty, no Unicode white space, no `+`.
+use ml_dsa::MlDsa44;
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+use crate::text;
+
+/// A key name that can stand in a note: not empty, no Unicode white space, no control byte, no `+`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyName(String);
+
 impl KeyName {
-    /// Checks the rules of signed-note.
+    /// Checks the rules of signed-note; `None` for a name that no note can carry.
     #[must_use]
-    pub fn parse(_name: &str) -> Option<Self> {
-        todo!()
+    pub fn parse(name: &str) -> Option<Self> {
+        let good = !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c == '+' || c < ' ');
+        good.then(|| Self(name.to_string()))
     }
+
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
+
 impl fmt::Display for KeyName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -28,6 +44,16 @@ impl fmt::Display for KeyName {
 /// The four bytes that, with the name, say which key made a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(pub [u8; 4]);
+
+impl KeyId {
+    /// Reads exactly eight lowercase hexadecimal digits.
+    fn from_hex(text: &str) -> Option<Self> {
+        let mut bytes = [0; 4];
+        hex::decode_to_slice(text, &mut bytes).ok()?;
+        (hex::encode(bytes) == text).then_some(Self(bytes))
+    }
+}
+
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.0))
@@ -45,13 +71,85 @@ pub enum KeyKind {
     MlDsa44,
 }
 
-/// A public key with its name, as `name+hash+base64`.
+impl KeyKind {
+    /// The type's byte in key IDs and key texts.
+    #[must_use]
+    pub const fn byte(self) -> u8 {
+        match self {
+            Self::Ed25519 => 0x01,
+            Self::CosignatureV1 => 0x04,
+            Self::MlDsa44 => 0x06,
+        }
+    }
+
+    /// The inverse of [`KeyKind::byte`]; `None` for types that are not verified here.
+    #[must_use]
+    pub const fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            0x01 => Some(Self::Ed25519),
+            0x04 => Some(Self::CosignatureV1),
+            0x06 => Some(Self::MlDsa44),
+            _ => None,
+        }
+    }
+
+    /// Length of a raw signature: 64 or 2420 bytes.
+    #[must_use]
+    pub const fn signature_len(self) -> usize {
+        match self {
+            Self::Ed25519 | Self::CosignatureV1 => 64,
+            Self::MlDsa44 => 2420,
+        }
+    }
+}
+
+/// What the text of a verifier key says, of any registered type: its ID is recomputed, the key itself is not judged.
+/// This names a key that cannot be used here; [`VerifierKey`] is one that can.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vkey {
+    /// The key's name.
+    pub name: KeyName,
+    /// Its ID.
+    pub id: KeyId,
+    /// The signature type's byte.
+    pub type_byte: u8,
+    /// The key's bytes.
+    pub public: Vec<u8>,
+}
+
+impl Vkey {
+    /// Longest text that is read, in bytes.
+    pub const MAX_BYTES: usize = 10_000;
+
+    /// Reads `name+hash+base64`. Types whose key ID has no known rule are [`KeyError::UnknownKind`].
+    pub fn parse(text: &str) -> Result<Self, KeyError> {
+        if text.len() > Self::MAX_BYTES {
+            return Err(KeyError::Malformed);
+        }
+        let (name, id, bytes) = split(text).ok_or(KeyError::Malformed)?;
+        let (&type_byte, public) = bytes.split_first().ok_or(KeyError::Malformed)?;
+        if key_id(&name, type_byte, public).ok_or(KeyError::UnknownKind)? != id {
+            return Err(KeyError::WrongId);
+        }
+        Ok(Self { name, id, type_byte, public: public.to_vec() })
+    }
+}
+
+/// A public key with its name, as `name+hash+base64`. Cheap to clone; the decoded key is kept, because decoding costs as
+/// much as verifying.
+#[derive(Clone)]
 pub struct VerifierKey {
     name: KeyName,
     id: KeyId,
     kind: KeyKind,
     public: Vec<u8>,
+    decoded: Decoded,
+}
+
+#[derive(Clone)]
+enum Decoded {
+    Ed25519(ed25519_dalek::VerifyingKey),
+    MlDsa44(Arc<ml_dsa::VerifyingKey<MlDsa44>>),
 }
 
 /// Why a verifier or signing key was refused.
@@ -64,48 +162,99 @@ pub enum KeyError {
     UnknownKind,
     /// The key ID is not the hash of name and key.
     WrongId,
-    /// The bytes are not a public key of the type.
+    /// The bytes are not a public key of the type, or one of small order, under which anybody can sign.
     BadPoint,
 }
 
 impl VerifierKey {
     /// Builds the key and its ID from its parts.
-    pub fn new(_name: KeyName, _kind: KeyKind, _public: &[u8]) -> Result<Self, KeyError> {
-        todo!()
+    pub fn new(name: KeyName, kind: KeyKind, public: &[u8]) -> Result<Self, KeyError> {
+        let decoded = Decoded::new(kind, public).ok_or(KeyError::BadPoint)?;
+        let id = key_id(&name, kind.byte(), public).ok_or(KeyError::UnknownKind)?;
+        Ok(Self { name, id, kind, public: public.to_vec(), decoded })
     }
+
     /// Reads `name+hash+base64` and recomputes the key ID.
-    pub fn parse(_text: &str) -> Result<Self, KeyError> {
-        todo!()
+    pub fn parse(text: &str) -> Result<Self, KeyError> {
+        let vkey = Vkey::parse(text)?;
+        let kind = KeyKind::from_byte(vkey.type_byte).ok_or(KeyError::UnknownKind)?;
+        Self::new(vkey.name, kind, &vkey.public)
     }
+
     /// The inverse of [`VerifierKey::parse`].
     #[must_use]
     pub fn encode(&self) -> String {
-        todo!()
+        join(&self.name, self.id, self.kind, &self.public)
     }
+
     /// The name.
     #[must_use]
     pub fn name(&self) -> &KeyName {
         &self.name
     }
+
     /// The ID.
     #[must_use]
     pub fn id(&self) -> KeyId {
         self.id
     }
+
     /// The type.
     #[must_use]
     pub fn kind(&self) -> KeyKind {
         self.kind
     }
+
     /// The raw public key: 32 or 1312 bytes.
     #[must_use]
     pub fn public(&self) -> &[u8] {
         &self.public
     }
+
     /// Verifies a raw signature (64 or 2420 bytes) over a message: strict Ed25519, or ML-DSA-44 with the empty context.
     #[must_use]
-    pub fn verify(&self, _message: &[u8], _signature: &[u8]) -> bool {
-        todo!()
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        match &self.decoded {
+            Decoded::Ed25519(key) => {
+                ed25519_dalek::Signature::from_slice(signature).is_ok_and(|signature| key.verify_strict(message, &signature).is_ok())
+            }
+            Decoded::MlDsa44(key) => {
+                ml_dsa::Signature::<MlDsa44>::try_from(signature).is_ok_and(|signature| key.verify_with_context(message, &[], &signature))
+            }
+        }
+    }
+}
+
+impl Decoded {
+    fn new(kind: KeyKind, public: &[u8]) -> Option<Self> {
+        match kind {
+            KeyKind::Ed25519 | KeyKind::CosignatureV1 => {
+                let key = ed25519_dalek::VerifyingKey::from_bytes(public.try_into().ok()?).ok()?;
+                // Decoding forgives a y coordinate of p or more; only its one canonical spelling is a key here.
+                let canonical = key.to_edwards().compress().as_bytes() == public;
+                (canonical && !key.is_weak()).then_some(Self::Ed25519(key))
+            }
+            KeyKind::MlDsa44 => {
+                // Every string of the right length is an ML-DSA public key (FIPS 204, algorithm 23).
+                let encoded = ml_dsa::EncodedVerifyingKey::<MlDsa44>::try_from(public).ok()?;
+                Some(Self::MlDsa44(Arc::new(ml_dsa::VerifyingKey::decode(&encoded))))
+            }
+        }
+    }
+}
+
+impl PartialEq for VerifierKey {
+    fn eq(&self, other: &Self) -> bool {
+        // The ID and the decoded key follow from these.
+        self.name == other.name && self.kind == other.kind && self.public == other.public
+    }
+}
+
+impl Eq for VerifierKey {}
+
+impl fmt::Debug for VerifierKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VerifierKey({}+{} {:?})", self.name, self.id, self.kind)
     }
 }
 
@@ -117,6 +266,7 @@ pub struct SignError;
 pub trait Signer: Send + Sync {
     /// The public half.
     fn key(&self) -> &VerifierKey;
+
     /// The raw signature over `message`: 64 bytes (Ed25519) or 2420 bytes (ML-DSA-44, empty context).
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError>;
 }
@@ -124,27 +274,105 @@ pub trait Signer: Send + Sync {
 /// A private key in memory, of any of the three types (`PRIVATE+KEY+name+hash+base64(type || seed)`); erased when dropped.
 pub struct SigningKey {
     key: VerifierKey,
+    seed: Zeroizing<[u8; 32]>,
+    secret: Secret,
 }
+
+/// Both libraries erase their keys when dropped; the boxes keep moves from leaving copies on the stack.
+enum Secret {
+    Ed25519(Box<ed25519_dalek::SigningKey>),
+    MlDsa44(Box<ml_dsa::SigningKey<MlDsa44>>),
+}
+
 impl SigningKey {
-    /// The key that this 32-byte seed gives.
-    pub fn from_seed(_name: KeyName, _kind: KeyKind, _seed: &[u8; 32]) -> Result<Self, KeyError> {
-        todo!()
+    /// The key that this 32-byte seed gives (RFC 8032 section 5.1.5; FIPS 204 algorithm 6).
+    pub fn from_seed(name: KeyName, kind: KeyKind, seed: &[u8; 32]) -> Result<Self, KeyError> {
+        let secret = match kind {
+            KeyKind::Ed25519 | KeyKind::CosignatureV1 => Secret::Ed25519(Box::new(ed25519_dalek::SigningKey::from_bytes(seed))),
+            KeyKind::MlDsa44 => Secret::MlDsa44(Box::new(ml_dsa::SigningKey::from_seed(seed.into()))),
+        };
+        let key = match &secret {
+            Secret::Ed25519(secret) => VerifierKey::new(name, kind, secret.verifying_key().as_bytes()),
+            Secret::MlDsa44(secret) => VerifierKey::new(name, kind, &ml_dsa::Keypair::verifying_key(&**secret).encode()),
+        }?;
+        Ok(Self { key, seed: Zeroizing::new(*seed), secret })
     }
+
     /// Reads the text form and checks that the ID fits the seed.
-    pub fn parse(_text: &str) -> Result<Self, KeyError> {
-        todo!()
+    pub fn parse(text: &str) -> Result<Self, KeyError> {
+        if text.len() > Vkey::MAX_BYTES {
+            return Err(KeyError::Malformed);
+        }
+        let (name, id, bytes) = text.strip_prefix(PREFIX).and_then(split).ok_or(KeyError::Malformed)?;
+        let bytes = Zeroizing::new(bytes);
+        let (&type_byte, seed) = bytes.split_first().ok_or(KeyError::Malformed)?;
+        let kind = KeyKind::from_byte(type_byte).ok_or(KeyError::UnknownKind)?;
+        let signing = Self::from_seed(name, kind, seed.try_into().map_err(|_| KeyError::Malformed)?)?;
+        if signing.key.id == id { Ok(signing) } else { Err(KeyError::WrongId) }
     }
+
     /// The text form: a secret.
     #[must_use]
-    pub fn encode(&self) -> zeroize::Zeroizing<String> {
-        todo!()
+    pub fn encode(&self) -> Zeroizing<String> {
+        let joined = Zeroizing::new(join(&self.key.name, self.key.id, self.key.kind, &*self.seed));
+        let mut text = Zeroizing::new(String::with_capacity(PREFIX.len().saturating_add(joined.len())));
+        text.push_str(PREFIX);
+        text.push_str(&joined);
+        text
     }
 }
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningKey({}+{} {:?})", self.key.name, self.key.id, self.key.kind)
+    }
+}
+
 impl Signer for SigningKey {
     fn key(&self) -> &VerifierKey {
         &self.key
     }
-    fn sign(&self, _message: &[u8]) -> Result<Vec<u8>, SignError> {
-        todo!()
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        match &self.secret {
+            Secret::Ed25519(secret) => Ok(ed25519_dalek::Signer::sign(&**secret, message).to_bytes().to_vec()),
+            Secret::MlDsa44(secret) => {
+                let signature = secret.expanded_key().sign_deterministic(message, &[]).map_err(|_| SignError)?;
+                Ok(signature.encode().to_vec())
+            }
+        }
     }
 }
+
+/// Name, claimed ID and the decoded bytes of `name+hash+base64`. Only the first two `+` separate: base64 has its own.
+fn split(text: &str) -> Option<(KeyName, KeyId, Vec<u8>)> {
+    let (name, rest) = text.split_once('+')?;
+    let (id, bytes) = rest.split_once('+')?;
+    Some((KeyName::parse(name)?, KeyId::from_hex(id)?, text::base64(bytes)?))
+}
+
+fn join(name: &KeyName, id: KeyId, kind: KeyKind, key: &[u8]) -> String {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(key.len().saturating_add(1)));
+    bytes.push(kind.byte());
+    bytes.extend_from_slice(key);
+    let base64 = Zeroizing::new(text::encode_base64(&bytes));
+    alloc::format!("{name}+{id}+{}", *base64)
+}
+
+/// The key ID by the rule of its type (signed-note, "Signature types"); `None` where no rule is known.
+fn key_id(name: &KeyName, type_byte: u8, public: &[u8]) -> Option<KeyId> {
+    let mut hasher = Sha256::new();
+    if type_byte != 0x02 {
+        hasher.update(name.as_str());
+        hasher.update([b'\n', type_byte]);
+    }
+    match type_byte {
+        0x01 | 0x02 | 0x04 | 0x06 => hasher.update(public),
+        // RFC 6962 logs are named by the hash of their key.
+        0x05 => hasher.update(Sha256::digest(public)),
+        _ => return None,
+    }
+    hasher.finalize().first_chunk().copied().map(KeyId)
+}
+
+const PREFIX: &str = "PRIVATE+KEY+";
