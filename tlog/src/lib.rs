@@ -26,6 +26,7 @@ pub mod merkle;
 pub mod note;
 pub mod plan;
 pub mod policy;
+mod quorum;
 mod text;
 pub mod tile;
 pub mod tlog_proof;
