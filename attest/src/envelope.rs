@@ -1,0 +1,160 @@
+//! The envelope: one DSSE signature over one statement, and the exact bytes of a leaf (`specs/envelope.md`).
+//!
+//! `{"payload":"<base64>","payloadType":"application/vnd.in-toto+json","signatures":[{"keyid":"<vkey>","sig":"<base64>"}]}`
+//!
+//! `keyid` is the signer's whole verifier key, so that every envelope verifies by itself; whether that key may say what
+//! it says is a matter of roles ([`crate::judge`]).
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tlog::{Hash, KeyKind, Signer, VerifierKey};
+
+/// Largest envelope in bytes: a leaf's length has 16 bits (C2SP tlog-tiles).
+pub const MAX_BYTES: usize = 65_535;
+
+/// A payload of at most this many bytes fits into an envelope by any key whose verifier key has at most 1,000 characters.
+pub const MAX_PAYLOAD: usize = 48_000;
+
+/// The only payload type.
+pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
+
+/// Why an envelope was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EnvelopeError {
+    /// Over 65,535 bytes.
+    TooLarge,
+    /// Not the canonical bytes of an envelope.
+    Malformed,
+    /// The `keyid` is not a verifier key of type 01 with a printable ASCII name.
+    BadKey,
+    /// The signature does not verify.
+    BadSignature,
+    /// The signing key failed, or is not of type 01.
+    CannotSign,
+}
+
+impl fmt::Display for EnvelopeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooLarge => "the envelope has more than 65,535 bytes",
+            Self::Malformed => "not a canonical envelope",
+            Self::BadKey => "the envelope's keyid is not an Ed25519 verifier key",
+            Self::BadSignature => "the envelope's signature does not verify",
+            Self::CannotSign => "the key cannot sign envelopes: it must be an Ed25519 key (type 01)",
+        })
+    }
+}
+
+impl std::error::Error for EnvelopeError {}
+
+/// A parsed envelope. [`Envelope::parse`] does not check the signature, [`Envelope::verify`] does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    payload: Vec<u8>,
+    key: VerifierKey,
+    signature: [u8; 64],
+}
+
+impl Envelope {
+    /// Reads canonical bytes; the signature is not checked.
+    pub fn parse(bytes: &[u8]) -> Result<Self, EnvelopeError> {
+        if bytes.len() > MAX_BYTES {
+            return Err(EnvelopeError::TooLarge);
+        }
+        let (payload, keyid, sig) = split(bytes).ok_or(EnvelopeError::Malformed)?;
+        let payload = STANDARD.decode(payload).map_err(|_| EnvelopeError::Malformed)?;
+        let signature = STANDARD.decode(sig).ok().and_then(|sig| sig.try_into().ok()).ok_or(EnvelopeError::Malformed)?;
+        let envelope = Self { payload, key: parse_key(keyid)?, signature };
+        if envelope.encode() == bytes { Ok(envelope) } else { Err(EnvelopeError::Malformed) }
+    }
+
+    /// The canonical bytes: the leaf.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut text = String::with_capacity(400 + self.payload.len() / 3 * 4);
+        text.push_str(BEFORE_PAYLOAD);
+        STANDARD.encode_string(&self.payload, &mut text);
+        text.push_str(BEFORE_KEYID);
+        text.push_str(&self.key.encode());
+        text.push_str(BEFORE_SIG);
+        STANDARD.encode_string(self.signature, &mut text);
+        text.push_str(AFTER_SIG);
+        text.into_bytes()
+    }
+
+    /// Signs a payload; refuses what [`Envelope::parse`] would refuse.
+    pub fn sign(payload: Vec<u8>, signer: &dyn Signer) -> Result<Self, EnvelopeError> {
+        let key = parse_key(signer.key().encode().as_bytes())?;
+        let signature = signer.sign(&pae(&payload)).ok().and_then(|sig| sig.try_into().ok()).ok_or(EnvelopeError::CannotSign)?;
+        let envelope = Self { payload, key, signature };
+        if envelope.encode().len() > MAX_BYTES { Err(EnvelopeError::TooLarge) } else { Ok(envelope) }
+    }
+
+    /// Verifies the signature by the envelope's own key, strictly (no small-order keys, no malleable signatures).
+    pub fn verify(&self) -> Result<(), EnvelopeError> {
+        if self.key.verify(&pae(&self.payload), &self.signature) { Ok(()) } else { Err(EnvelopeError::BadSignature) }
+    }
+
+    /// The signed bytes: a statement ([`crate::Statement::parse`]).
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// The SHA-256 of the payload: what `previous` in statements refers to, and half of the log's dedup key.
+    #[must_use]
+    pub fn payload_hash(&self) -> Hash {
+        Hash::digest(&self.payload)
+    }
+
+    /// Who signed.
+    #[must_use]
+    pub fn key(&self) -> &VerifierKey {
+        &self.key
+    }
+
+    /// The raw signature.
+    #[must_use]
+    pub fn signature(&self) -> &[u8; 64] {
+        &self.signature
+    }
+}
+
+/// DSSE pre-authentication encoding of a payload of our type: the bytes that are signed.
+#[must_use]
+pub fn pae(payload: &[u8]) -> Vec<u8> {
+    let mut bytes = format!("DSSEv1 {} {PAYLOAD_TYPE} {} ", PAYLOAD_TYPE.len(), payload.len()).into_bytes();
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+/// Payload, keyid and sig between the constant parts. None of the three can hold a quote: [`parse_key`] and base64 see to that.
+fn split(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (payload, rest) = until_quote(bytes.strip_prefix(BEFORE_PAYLOAD.as_bytes())?)?;
+    let (keyid, rest) = until_quote(rest.strip_prefix(BEFORE_KEYID.as_bytes())?)?;
+    let (sig, rest) = until_quote(rest.strip_prefix(BEFORE_SIG.as_bytes())?)?;
+    (rest == AFTER_SIG.as_bytes()).then_some((payload, keyid, sig))
+}
+
+/// Splits before the next quote, which stays with the rest.
+fn until_quote(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = bytes.iter().position(|byte| *byte == b'"')?;
+    bytes.split_at_checked(end)
+}
+
+/// A type 01 key whose text needs no JSON escapes.
+fn parse_key(text: &[u8]) -> Result<VerifierKey, EnvelopeError> {
+    let plain = text.iter().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\'));
+    let text = std::str::from_utf8(text).ok().filter(|text| plain && text.len() <= MAX_KEYID).ok_or(EnvelopeError::BadKey)?;
+    VerifierKey::parse(text).ok().filter(|key| key.kind() == KeyKind::Ed25519).ok_or(EnvelopeError::BadKey)
+}
+
+const BEFORE_PAYLOAD: &str = "{\"payload\":\"";
+const BEFORE_KEYID: &str = "\",\"payloadType\":\"application/vnd.in-toto+json\",\"signatures\":[{\"keyid\":\"";
+const BEFORE_SIG: &str = "\",\"sig\":\"";
+const AFTER_SIG: &str = "\"}]}";
+/// Longest `keyid` in characters.
+const MAX_KEYID: usize = 1_000;

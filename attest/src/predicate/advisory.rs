@@ -1,0 +1,124 @@
+//! `advisory/v1`: the security team warns, or withdraws a warning. Advisories form one chain per log, numbered from 1.
+
+use serde::{Deserialize, Serialize};
+use tlog::Hash;
+
+use super::{is_chain, is_line};
+use crate::json;
+use crate::purl::{Purl, Scope};
+use crate::statement::{StatementError, Subject};
+use crate::version;
+
+/// Warn or withdraw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// From now on, packages that match are `warned`.
+    Warn,
+    /// The warning with this `id` no longer holds.
+    Withdraw,
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Little harm, or only in unusual settings.
+    Low,
+    /// Harm in common settings.
+    Medium,
+    /// Act soon.
+    High,
+    /// Act now.
+    Critical,
+}
+
+/// Which packages an advisory is about: all of the pattern, the versions and (where given) the digests must match.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Affected {
+    /// First version that is not affected any more; absent: all later ones are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// SHA-256 of affected package files, sorted; empty: any.
+    #[serde(with = "json::hashes")]
+    pub digests: Vec<Hash>,
+    /// First affected version; absent: all earlier ones are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Pattern of package URLs, such as `pkg:deb/debian/openssh-server` or `pkg:deb/debian/*` ([`Scope`]).
+    pub purl: String,
+}
+
+/// A warning or its withdrawal; the subject's digest is that of the canonical predicate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Advisory {
+    /// Warn or withdraw.
+    pub action: Action,
+    /// What to do, in one line.
+    pub advice: String,
+    /// What is affected; empty exactly in a withdrawal.
+    pub affected: Vec<Affected>,
+    /// Name of the warning, such as `TSA-2026-0001`; a withdrawal names the warning that it ends.
+    pub id: String,
+    /// SHA-256 of the payload of the advisory before; absent in number 1.
+    #[serde(default, with = "json::hash_option", skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Hash>,
+    /// Where to read more: an address or a CVE number.
+    pub reference: String,
+    /// Number of the advisory, from 1 without gaps.
+    pub sequence: u64,
+    /// How bad.
+    pub severity: Severity,
+    /// What is wrong, in one line.
+    pub summary: String,
+}
+
+impl Affected {
+    /// Whether this is about the package. A version that cannot be compared (no rule for its ecosystem here) counts as
+    /// affected: a needless warning is better than none.
+    #[must_use]
+    pub fn covers(&self, purl: &Purl, package: &Hash) -> bool {
+        let scope = Scope::parse(&self.purl);
+        scope.is_ok_and(|scope| scope.covers(purl))
+            && (self.digests.is_empty() || self.digests.contains(package))
+            && version::is_within(purl, self.from.as_deref(), self.before.as_deref())
+    }
+
+    fn check(&self) -> Result<(), &'static str> {
+        let version = |text: &Option<String>| text.as_deref().is_none_or(|text| is_line(text, 256));
+        if Scope::parse(&self.purl).is_err() || !version(&self.before) || !version(&self.from) {
+            return Err("affected packages are named by a pattern such as pkg:deb/debian/attr and versions of one line");
+        }
+        if self.digests.len() > 256 || !self.digests.is_sorted_by(|a, b| a < b) {
+            return Err("at most 256 digests, sorted, each once");
+        }
+        Ok(())
+    }
+}
+
+impl Advisory {
+    /// The subject's name.
+    pub const SUBJECT: &'static str = "tallystick:advisory";
+
+    /// The subject that belongs to this predicate.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
+        Subject::new(Self::SUBJECT.to_owned(), Hash::digest(&json::encode(self)))
+    }
+
+    pub(super) fn check(&self, subject: &Subject) -> Result<(), StatementError> {
+        subject.check_own(Self::SUBJECT, self.subject().digest.sha256)?;
+        if !is_chain(self.sequence, self.previous) {
+            return Err(StatementError::BadPredicate("sequence from 1, the first without previous"));
+        }
+        if !is_line(&self.id, 64) || ![&self.advice, &self.reference, &self.summary].iter().all(|text| is_line(text, 1_024)) {
+            return Err(StatementError::BadPredicate("texts are one line of 1 to 1,024 bytes, the id of at most 64"));
+        }
+        if (self.action == Action::Withdraw) != self.affected.is_empty() || self.affected.len() > 64 {
+            return Err(StatementError::BadPredicate("a warning names 1 to 64 affected patterns, a withdrawal none"));
+        }
+        self.affected.iter().try_for_each(Affected::check).map_err(StatementError::BadPredicate)
+    }
+}

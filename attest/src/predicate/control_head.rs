@@ -1,0 +1,49 @@
+//! `control-head/v1`: the newest roles version and advisory number, as of a tree size. Says "you have not missed a warning".
+
+use serde::{Deserialize, Serialize};
+use tlog::Hash;
+
+use super::{is_chain, is_integer};
+use crate::json;
+use crate::statement::{StatementError, Subject};
+
+/// What the security team's online key vouches for, every few minutes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ControlHead {
+    /// Number of the newest advisory among the first `size` entries; 0 if there is none.
+    pub advisory: u64,
+    /// SHA-256 of the payload of the control head before; absent in number 1.
+    #[serde(default, with = "json::hash_option", skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Hash>,
+    /// Newest version of the roles among the first `size` entries.
+    pub roles: u64,
+    /// Number of the control head, from 1 without gaps.
+    pub sequence: u64,
+    /// The tree size that was looked at.
+    pub size: u64,
+    /// When it was made, in POSIX seconds.
+    pub time: u64,
+}
+
+impl ControlHead {
+    /// The subject's name.
+    pub const SUBJECT: &'static str = "tallystick:control-head";
+
+    /// The subject that belongs to this predicate.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
+        Subject::new(Self::SUBJECT.to_owned(), Hash::digest(&json::encode(self)))
+    }
+
+    pub(super) fn check(&self, subject: &Subject) -> Result<(), StatementError> {
+        subject.check_own(Self::SUBJECT, self.subject().digest.sha256)?;
+        if !is_chain(self.sequence, self.previous) {
+            return Err(StatementError::BadPredicate("sequence from 1, the first without previous"));
+        }
+        if ![self.advisory, self.roles, self.size, self.time].into_iter().all(is_integer) || self.roles == 0 || self.size == 0 {
+            return Err(StatementError::BadPredicate("numbers up to 2^53-1; roles version and size from 1"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,174 @@
+//! Roles: the readable document that says who may say what, signed by the foundation with minisign (`specs/roles.md`).
+
+mod chain;
+mod signed;
+mod text;
+
+pub use chain::{ChainError, RolesChain, RolesVersion};
+pub use signed::{MinisignKey, SignedRoles, SignedRolesError};
+pub use text::RolesError;
+
+use tlog::{Hash, VerifierKey};
+
+use crate::purl::{Purl, Scope};
+
+/// One version of the roles document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Roles {
+    /// The log's origin.
+    pub origin: String,
+    /// From 1.
+    pub version: u64,
+    /// SHA-256 of the document before; `None` in version 1.
+    pub previous: Option<Hash>,
+    /// SHA-256 of the witness policy file (C2SP tlog-policy).
+    pub policy: Hash,
+    /// Free lines for readers.
+    pub notes: Vec<String>,
+    /// Who signs roles documents.
+    pub foundation: Foundation,
+    /// Which package repositories are whose.
+    pub vendors: Vec<Vendor>,
+    /// Who may say `package-files`, `install-observation` and `package-origin`.
+    pub builders: Vec<RoleKey>,
+    /// Who may say `repository-state`.
+    pub admins: Vec<RoleKey>,
+    /// Who may say `rebuild`.
+    pub rebuilders: Vec<RoleKey>,
+    /// Who may say `advisory`.
+    pub security: Security,
+    /// Who may say `control-head` (the security team's online keys).
+    pub control: Vec<RoleKey>,
+}
+
+/// Members with minisign keys, and how many must sign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foundation {
+    /// How many distinct members must sign the next version.
+    pub threshold: usize,
+    /// In the document's order; names and keys are distinct.
+    pub members: Vec<Member>,
+}
+
+/// One member of the foundation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// A short name without white space.
+    pub name: String,
+    /// The minisign public key.
+    pub key: MinisignKey,
+}
+
+/// The security team.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Security {
+    /// How many distinct keys must say the same advisory before it is in force.
+    pub threshold: usize,
+    /// The keys; no scopes.
+    pub keys: Vec<RoleKey>,
+}
+
+/// Whose packages a repository with this signed `Origin` has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vendor {
+    /// Package type, such as `deb`.
+    pub kind: String,
+    /// Namespace in package URLs, such as `debian`.
+    pub namespace: String,
+    /// `Origin` of the signed Release file, such as `Debian`.
+    pub origin: String,
+}
+
+/// A key in a role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleKey {
+    /// The verifier key (type 01).
+    pub key: VerifierKey,
+    /// For which packages; empty for roles without scopes.
+    pub scopes: Vec<Scope>,
+    /// Whether it still counts.
+    pub state: KeyState,
+}
+
+/// Whether a key still counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyState {
+    /// Yes.
+    Active,
+    /// Leaves before this document stand, new ones are refused.
+    Retired,
+    /// Leaves from this entry on are void, whatever was said when they came; new ones are refused.
+    CompromisedFrom(u64),
+}
+
+/// A role that is held by keys in envelopes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// `package-files`, `install-observation`, `package-origin`.
+    Builder,
+    /// `repository-state`.
+    Admin,
+    /// `rebuild`.
+    Rebuilder,
+    /// `advisory`.
+    Security,
+    /// `control-head`.
+    Control,
+}
+
+impl Role {
+    /// All of them, in the document's order.
+    pub const ALL: [Self; 5] = [Self::Builder, Self::Admin, Self::Rebuilder, Self::Security, Self::Control];
+
+    /// The role's word in the document.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Builder => "builder",
+            Self::Admin => "admin",
+            Self::Rebuilder => "rebuilder",
+            Self::Security => "security",
+            Self::Control => "control",
+        }
+    }
+}
+
+impl Roles {
+    /// The keys in a role.
+    #[must_use]
+    pub fn keys(&self, role: Role) -> &[RoleKey] {
+        match role {
+            Role::Builder => &self.builders,
+            Role::Admin => &self.admins,
+            Role::Rebuilder => &self.rebuilders,
+            Role::Security => &self.security.keys,
+            Role::Control => &self.control,
+        }
+    }
+
+    /// The entry of a key in a role.
+    #[must_use]
+    pub fn find(&self, role: Role, key: &VerifierKey) -> Option<&RoleKey> {
+        self.keys(role).iter().find(|entry| entry.key == *key)
+    }
+
+    /// Whether the key has any role and is neither retired nor compromised: who may upload manifests.
+    #[must_use]
+    pub fn is_active(&self, key: &VerifierKey) -> bool {
+        Role::ALL.into_iter().filter_map(|role| self.find(role, key)).any(|entry| entry.state == KeyState::Active)
+    }
+
+    /// The namespace of packages of this type from a repository with this signed `Origin`.
+    #[must_use]
+    pub fn namespace(&self, kind: &str, origin: &str) -> Option<&str> {
+        self.vendors.iter().find(|vendor| vendor.kind == kind && vendor.origin == origin).map(|vendor| vendor.namespace.as_str())
+    }
+}
+
+impl RoleKey {
+    /// Whether a package is in scope.
+    #[must_use]
+    pub fn covers(&self, purl: &Purl) -> bool {
+        self.scopes.iter().any(|scope| scope.covers(purl))
+    }
+}
