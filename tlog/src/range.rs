@@ -1,0 +1,102 @@
+//! Intervals of leaves and the complete nodes that they consist of: the arithmetic behind every proof, without hashes.
+
+use alloc::vec::Vec;
+
+use crate::{Hash, Tile, hash_children};
+
+/// A complete node: the root of 2^`level` leaves, of which the first is number `index << level`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Node {
+    level: u32,
+    index: u64,
+}
+
+impl Node {
+    /// The node that is a leaf.
+    pub(crate) const fn leaf(index: u64) -> Self {
+        Self { level: 0, index }
+    }
+
+    /// The tile that a tree of `size` keeps this node in: as one of its hashes, or inside it, above its hashes.
+    pub(crate) fn tile(self, size: u64) -> Option<Tile> {
+        let (level, first, _) = self.place();
+        Tile::holding(level, first, size)
+    }
+
+    /// Where in its tile the node is: how many levels above the tile's hashes, and the number within that level.
+    pub(crate) fn within(self) -> (usize, usize) {
+        let (_, _, above) = self.place();
+        let number = self.index & ((256 >> above) - 1);
+        (usize::try_from(above).unwrap_or(usize::MAX), usize::try_from(number).unwrap_or(usize::MAX))
+    }
+
+    /// The tile's level, the first hash of that level below the node, and the node's height above that level.
+    fn place(self) -> (u8, u64, u32) {
+        let above = self.level % 8;
+        (u8::try_from(self.level / 8).unwrap_or(u8::MAX), self.index << above, above)
+    }
+}
+
+/// The leaves from `start` up to, not including, `end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Range {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+}
+
+impl Range {
+    pub(crate) const fn new(start: u64, end: u64) -> Self {
+        Self { start, end }
+    }
+
+    /// The complete nodes that the range consists of, from left (largest) to right (smallest). The range is a subtree, so
+    /// that its start is a multiple of each node's size.
+    pub(crate) fn nodes(self) -> impl Iterator<Item = Node> {
+        let Self { mut start, end } = self;
+        core::iter::from_fn(move || {
+            let level = end.checked_sub(start)?.checked_ilog2()?;
+            let node = Node { level, index: start >> level };
+            start += 1 << level;
+            Some(node)
+        })
+    }
+}
+
+/// The ranges whose hashes prove that `subtree` is a subtree of a tree of `size`, in the order of the proof. Walks down
+/// from the whole tree and notes what lies beside the way (MTC draft, "subtree consistency proofs"; for a start of 0
+/// RFC 9162 section 2.1.4.1, for a single leaf section 2.1.3.1). `subtree` is not empty and lies inside the tree.
+pub(crate) fn proof(subtree: Range, size: u64) -> Vec<Range> {
+    let (mut start, Range { end, .. }) = (subtree.start, subtree);
+    let (mut low, mut high, mut known) = (0, size, true);
+    let mut ranges = Vec::new();
+    while (low, high) != (start, end) {
+        let middle = low + split(high - low);
+        if end <= middle {
+            ranges.push(Range::new(middle, high));
+            high = middle;
+        } else {
+            ranges.push(Range::new(low, middle));
+            if start < middle {
+                // The subtree begins here and goes on at the right: its left part is complete, and the verifier is given
+                // the right part's hash, which it cannot know.
+                (start, known) = (middle, false);
+            }
+            low = middle;
+        }
+    }
+    if !known {
+        ranges.push(Range::new(low, high));
+    }
+    ranges.reverse();
+    ranges
+}
+
+/// The largest power of two below `leaves`, which is at least 2: where RFC 9162 section 2.1.1 splits a tree.
+fn split(leaves: u64) -> u64 {
+    1 << (leaves - 1).ilog2()
+}
+
+/// The hash over the nodes of a range, given from left to right; of none, the empty tree's.
+pub(crate) fn join(nodes: impl DoubleEndedIterator<Item = Hash>) -> Hash {
+    nodes.rev().reduce(|right, left| hash_children(&left, &right)).unwrap_or(Hash::EMPTY)
+}
