@@ -1,6 +1,6 @@
 //! The core of a transparency log, as bytes and mathematics.
 //!
-//! In scope: RFC 6962 trees ([`merkle`], [`tile`], [`bundle`], [`plan`], [`edge`]), the C2SP text formats ([`note`],
+//! In scope: RFC 6962 trees ([`merkle`], [`tile`], [`bundle`], [`plan`], [`prover`], [`edge`], [`growth`]), the C2SP text formats ([`note`],
 //! [`checkpoint`], [`cosignature`], [`tlog_proof`], [`policy`]) and the bodies that logs and witnesses exchange ([`witness`]).
 //! Out of scope: everything that needs the outside world. There is no IO here, no clock, no randomness, no thread and no
 //! logging; time and tiles come as arguments. The crate is `no_std`, so a stray `std::fs` does not compile.
@@ -20,24 +20,30 @@ pub mod checkpoint;
 pub mod cosignature;
 pub mod edge;
 pub mod evidence;
+pub mod growth;
 pub mod hash;
 pub mod key;
 pub mod merkle;
 pub mod note;
 pub mod plan;
 pub mod policy;
+mod proof;
+pub mod prover;
 mod quorum;
+mod range;
 mod text;
 pub mod tile;
 pub mod tlog_proof;
 pub mod witness;
 
 pub use checkpoint::{Checkpoint, SignedCheckpoint};
-pub use edge::Edge;
+pub use edge::{Batch, Edge};
+pub use growth::Growth;
 pub use hash::{Hash, hash_children, hash_leaf};
 pub use key::{KeyId, KeyKind, KeyName, Signer, SigningKey, VerifierKey};
 pub use merkle::{ConsistencyProof, InclusionProof, SubtreeProof, Tree};
 pub use note::{Note, SignatureLine};
 pub use policy::Policy;
-pub use tile::Tile;
+pub use prover::Prover;
+pub use tile::{BundleId, Tile};
 pub use tlog_proof::TlogProof;
