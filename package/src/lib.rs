@@ -1,1 +1,12 @@
-//! x
+//! Reads Debian package files and the dpkg database of an installed root, without network and without trust in either.
+//!
+//! Pages: `specs/deb.md` (package files) and `specs/dpkg.md` (installed roots). Nothing here judges: it says what is there.
+
+pub mod ar;
+pub mod compression;
+pub mod control;
+pub mod deb;
+pub mod deb822;
+pub mod owner;
+pub mod payload;
+pub mod tar;
