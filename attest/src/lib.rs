@@ -27,3 +27,4 @@ pub use predicate::Predicate;
 pub use purl::{Purl, Scope};
 pub use roles::{Roles, RolesChain, SignedRoles};
 pub use statement::{Statement, Subject};
+pub use tlog::Hash;
