@@ -8,8 +8,9 @@ mod error;
 use crate::ar::{Archive, Member};
 use crate::compression::{Compression, Decoder};
 use crate::control::{Conffile, Control, parse_conffiles};
-use crate::payload::{Collector, Item, relative};
+use crate::payload::{Collector, relative};
 use crate::tar::{Entry, Kind, Reader, TarLimits};
+use attest::{Hash, Manifest};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -49,11 +50,11 @@ pub struct DebPackage {
     /// Names of the control archive's files (`postinst`, `md5sums`, ...), sorted.
     pub control_files: Vec<String>,
     /// SHA-256 of the package file.
-    pub sha256: [u8; 32],
+    pub sha256: Hash,
     /// Bytes of the package file.
     pub size: u64,
-    /// The payload by raw path below the root (empty for the root), in path order.
-    pub payload: BTreeMap<Vec<u8>, Item>,
+    /// What it would install, where, and how strictly that binds.
+    pub manifest: Manifest,
 }
 
 /// Sees a package's files pass by.
@@ -114,7 +115,6 @@ fn read_members(reader: impl Read, limits: &Limits, visitor: &mut dyn Visitor, p
 
     let member = expect(&mut archive, "data.tar", place)?;
     let collector = read_payload(&mut archive, &member, limits, visitor)?;
-    let payload = collector.finish(&conffiles)?;
     while let Some(member) = archive.next_member()? {
         place.member = Some(member.name.clone());
         if !member.name.starts_with('_') {
@@ -123,7 +123,9 @@ fn read_members(reader: impl Read, limits: &Limits, visitor: &mut dyn Visitor, p
         archive.skip()?;
     }
     let control_files = files.into_keys().collect();
-    Ok(DebPackage { control, conffiles, control_files, size: hashing.size, sha256: hashing.hash.finalize().into(), payload })
+    let (size, sha256) = (hashing.size, Hash::new(hashing.hash.finalize().into()));
+    let manifest = collector.finish(sha256, &conffiles)?;
+    Ok(DebPackage { control, conffiles, control_files, size, sha256, manifest })
 }
 
 /// The next member, whose name must be `stem` with one of the extensions that are read.
@@ -199,7 +201,7 @@ fn read_payload<R: Read>(
     if decoder.at_end_of_input()? { Ok(collector) } else { Err(Refusal::AfterStream) }
 }
 
-fn hash_content<R: Read>(tar: &mut Reader<R>, entry: &Entry, wanted: bool, visitor: &mut dyn Visitor) -> Result<[u8; 32], Refusal> {
+fn hash_content<R: Read>(tar: &mut Reader<R>, entry: &Entry, wanted: bool, visitor: &mut dyn Visitor) -> Result<Hash, Refusal> {
     let mut hash = Sha256::new();
     tar.content(entry, &mut |piece| {
         hash.update(piece);
@@ -208,7 +210,7 @@ fn hash_content<R: Read>(tar: &mut Reader<R>, entry: &Entry, wanted: bool, visit
         }
         Ok(())
     })?;
-    Ok(hash.finalize().into())
+    Ok(Hash::new(hash.finalize().into()))
 }
 
 /// Hashes and counts what passes, and stops at the package's limit.

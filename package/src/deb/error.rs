@@ -2,6 +2,7 @@
 
 use crate::compression::LimitReached;
 use crate::deb822;
+use attest::manifest::ManifestError;
 use std::fmt;
 use std::io;
 
@@ -69,6 +70,8 @@ pub enum Refusal {
     Control(deb822::Error),
     /// The `conffiles` file.
     Conffiles(deb822::Error),
+    /// The manifest would be too large or contradictory.
+    Manifest(ManifestError),
     /// Reading failed.
     Io(io::ErrorKind, String),
 }
@@ -83,6 +86,12 @@ impl From<io::Error> for Refusal {
             _ if error.raw_os_error().is_some() => Self::Io(error.kind(), error.to_string()),
             _ => Self::Corrupt(error.to_string()),
         }
+    }
+}
+
+impl From<ManifestError> for Refusal {
+    fn from(error: ManifestError) -> Self {
+        Self::Manifest(error)
     }
 }
 
@@ -116,6 +125,7 @@ impl fmt::Display for Refusal {
             Self::NoControl => f.write_str("no control file"),
             Self::Control(error) => write!(f, "control: {error}"),
             Self::Conffiles(error) => write!(f, "conffiles: {error}"),
+            Self::Manifest(error) => error.fmt(f),
             Self::Io(_, why) => write!(f, "cannot be read: {why}"),
         }
     }
