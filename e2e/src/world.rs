@@ -82,8 +82,7 @@ impl World {
     /// With what it said, if it does not start.
     pub fn try_start_log(&self, name: &str) -> io::Result<Program> {
         let (dir, policy, roles) = (self.at(name), self.at("log.policy"), self.at("roles-1.txt"));
-        let arguments =
-            ["serve", "--dir", path(&dir), "--listen", "127.0.0.1:0", "--policy", path(&policy), "--roles", path(&roles)];
+        let arguments = ["serve", "--dir", path(&dir), "--listen", "127.0.0.1:0", "--policy", path(&policy), "--roles", path(&roles)];
         Program::start("tally-log", arguments, &self.at(&format!("{name}.stderr")))
     }
 
@@ -123,7 +122,7 @@ impl World {
     pub fn claim(&self, builder: usize, purl: &Purl, package: Hash, manifest: &Manifest) -> Result<TlogProof, FetchError> {
         let signer = &*self.builders[builder];
         let claim = attest::predicate::PackageFiles::of(manifest);
-        block_on(self.client().put_manifest(ORIGIN, &claim.manifest, manifest.encode().into(), signer)).expect("a runtime")?;
+        block_on(self.client().put_manifest(ORIGIN, &claim.manifest, manifest.encode(), signer)).expect("a runtime")?;
         self.say(&Statement::about_package(purl, package, Predicate::PackageFiles(claim)), signer)
     }
 
