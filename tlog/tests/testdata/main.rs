@@ -9,7 +9,7 @@ mod fixture;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fixture::{log, public, witness};
 use tlog::evidence::Evidence;
@@ -17,8 +17,20 @@ use tlog::policy::PolicyError;
 use tlog::witness::{AddCheckpoint, SignSubtree};
 use tlog::{Checkpoint, Note, Policy, SignatureLine, SignedCheckpoint, SigningKey, TlogProof, VerifierKey, cosignature};
 
-const FORMATS: [&str; 11] =
-    ["vkey", "skey", "line", "note", "checkpoint", "cosignature", "proof", "policy", "add-checkpoint", "sign-subtree", "evidence"];
+/// Each format, and the fuzz target that begins from its good cases (`testdata/fuzz/TARGET/`, without the verdict).
+const FORMATS: [(&str, &str); 11] = [
+    ("vkey", "vkey"),
+    ("skey", "skey"),
+    ("line", "cosignature_line"),
+    ("note", "note"),
+    ("checkpoint", "checkpoint"),
+    ("cosignature", "checkpoint"),
+    ("proof", "tlog_proof"),
+    ("policy", "policy"),
+    ("add-checkpoint", "add_checkpoint"),
+    ("sign-subtree", "sign_subtree"),
+    ("evidence", "evidence"),
+];
 
 fn folder(format: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata")).join(format)
@@ -27,16 +39,15 @@ fn folder(format: &str) -> PathBuf {
 #[test]
 fn files_hold_what_the_cases_say() {
     let bless = std::env::var_os("TALLYSTICK_BLESS").is_some();
-    for format in FORMATS {
+    for (format, target) in FORMATS {
         let mut names = BTreeSet::new();
         for case in cases::of(format) {
             let path = folder(format).join(format!("{}.txt", case.name));
             let bytes = [case.verdict.as_bytes(), b"\n", &case.bytes].concat();
-            if bless {
-                fs::create_dir_all(folder(format)).unwrap();
-                fs::write(&path, &bytes).unwrap();
+            hold(&path, &bytes, bless);
+            if case.verdict.starts_with("accept") {
+                hold(&folder("fuzz").join(target).join(format!("{format}-{}", case.name)), &case.bytes, bless);
             }
-            assert!(fs::read(&path).unwrap_or_default() == bytes, "{} differs: TALLYSTICK_BLESS=1 writes it", path.display());
             assert!(names.insert(format!("{}.txt", case.name)), "{}: two cases of one name", case.name);
         }
         let files: BTreeSet<_> = fs::read_dir(folder(format)).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
@@ -44,9 +55,17 @@ fn files_hold_what_the_cases_say() {
     }
 }
 
+fn hold(path: &Path, bytes: &[u8], bless: bool) {
+    if bless {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    assert!(fs::read(path).unwrap_or_default() == bytes, "{} differs: TALLYSTICK_BLESS=1 writes it", path.display());
+}
+
 #[test]
 fn every_file_gets_its_verdict() {
-    for format in FORMATS {
+    for (format, _) in FORMATS {
         let (mut accepted, mut refused, mut wrong) = (0, 0, Vec::new());
         for file in fs::read_dir(folder(format)).unwrap() {
             let path = file.unwrap().path();
