@@ -11,5 +11,6 @@ pub mod deb822;
 pub mod dpkg;
 pub mod owner;
 pub mod payload;
+pub mod release;
 pub mod root;
 pub mod tar;
