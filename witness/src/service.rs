@@ -352,8 +352,10 @@ impl Witness {
         let stored = self.load(watched, slot)?;
         let evidence = stored.known.as_ref().and_then(|known| split::proven(known, submission, &watched.log.keys));
         // A damaged record is held already, and says nothing about what is newer than it.
-        let own = match stored.hold {
+        let own = match &stored.hold {
             Some(Hold::Damaged) => None,
+            // The largest one is the proof to keep.
+            Some(Hold::OwnNewer(held)) if held.checkpoint.tree.size >= submission.signed.checkpoint.tree.size => None,
             _ => decide::own_newer(stored.known.as_ref(), submission),
         };
         if let Some(own) = &own {
