@@ -2,8 +2,9 @@
 
 use tlog::Hash;
 
+use super::claims::add_attester;
 use super::{Attester, Judge, Leaf};
-use crate::predicate::Advisory;
+use crate::predicate::{Action, Advisory, Kind, Predicate};
 use crate::purl::Purl;
 
 /// A warning that has not been withdrawn.
@@ -27,8 +28,12 @@ pub struct Advisories {
 impl Advisories {
     /// From the leaves that stand; `judge` is the state after the last of them.
     #[must_use]
-    pub fn new(_judge: &Judge, _standing: &[Leaf]) -> Self {
-        todo!()
+    pub fn new(judge: &Judge, standing: &[Leaf]) -> Self {
+        let threshold = judge.roles().current().map_or(1, |current| current.roles.security.threshold.max(1));
+        let mut said = all(standing);
+        said.iter_mut().for_each(|entry| entry.confirmed = entry.attesters.len() >= threshold);
+        let newest = judge.chain(Kind::Advisory, Advisory::SUBJECT).map_or(0, |end| end.sequence);
+        Self { in_force: in_force(said), newest }
     }
 
     /// The warnings in force, in order of their numbers.
@@ -47,4 +52,32 @@ impl Advisories {
     pub fn about(&self, purl: &Purl, package: &Hash) -> impl Iterator<Item = &InForce> {
         self.in_force.iter().filter(move |entry| entry.advisory.affected.iter().any(|affected| affected.covers(purl, package)))
     }
+}
+
+/// All advisories by number, each with everybody who said it.
+fn all(standing: &[Leaf]) -> Vec<InForce> {
+    let mut said: Vec<InForce> = Vec::new();
+    for leaf in standing {
+        let Predicate::Advisory(advisory) = &leaf.statement.predicate else { continue };
+        if !said.iter().any(|entry| entry.advisory == *advisory) {
+            said.push(InForce { advisory: advisory.clone(), attesters: Vec::new(), confirmed: false });
+        }
+        let same = said.iter_mut().filter(|entry| entry.advisory == *advisory);
+        same.for_each(|entry| add_attester(&mut entry.attesters, leaf));
+    }
+    said.sort_by_key(|entry| entry.advisory.sequence);
+    said
+}
+
+/// Warnings without a later, confirmed withdrawal of the same id. An unconfirmed withdrawal silences nothing.
+fn in_force(said: Vec<InForce>) -> Vec<InForce> {
+    let mut standing: Vec<InForce> = Vec::new();
+    for entry in said {
+        match entry.advisory.action {
+            Action::Warn => standing.push(entry),
+            Action::Withdraw if entry.confirmed => standing.retain(|warning| warning.advisory.id != entry.advisory.id),
+            Action::Withdraw => {}
+        }
+    }
+    standing
 }

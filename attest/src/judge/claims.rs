@@ -3,7 +3,7 @@
 use tlog::{Hash, VerifierKey};
 
 use super::Leaf;
-use crate::predicate::PackageFiles;
+use crate::predicate::{PackageFiles, Predicate};
 use crate::purl::Purl;
 
 /// A builder that made a claim, and in which entry.
@@ -42,29 +42,99 @@ pub enum ClaimVerdict {
 pub struct PackageClaims {
     /// SHA-256 of the package file.
     pub package: Hash,
-    /// The claims, the one with most builders first (then the earlier entry).
+    /// The claims, the one with most builders first (then the earlier entry). One that only contradictory builders made
+    /// has no attesters left, and is still a claim.
     pub claims: Vec<Claim>,
     /// Builders that said two different things about this package file; they count for none of their claims.
     pub contradictory: Vec<Attester>,
 }
 
 impl PackageClaims {
-    /// The verdict for k builders.
+    /// The verdict for k builders (at least 1).
     #[must_use]
-    pub fn verdict(&self, _k: usize) -> ClaimVerdict {
-        todo!()
+    pub fn verdict(&self, k: usize) -> ClaimVerdict {
+        match (self.claims.len(), self.reaching(k).count()) {
+            (1, 1) => ClaimVerdict::Agreed,
+            (0 | 1, 0) => ClaimVerdict::TooFew,
+            (_, 1) => ClaimVerdict::Dissent,
+            _ => ClaimVerdict::Conflict,
+        }
     }
 
     /// The claim to verify against: that which alone reaches k.
     #[must_use]
-    pub fn agreed(&self, _k: usize) -> Option<&Claim> {
-        todo!()
+    pub fn agreed(&self, k: usize) -> Option<&Claim> {
+        let mut reaching = self.reaching(k);
+        reaching.next().filter(|_| reaching.next().is_none())
+    }
+
+    fn reaching(&self, k: usize) -> impl Iterator<Item = &Claim> {
+        self.claims.iter().filter(move |claim| claim.attesters.len() >= k.max(1))
+    }
+
+    fn new(package: Hash) -> Self {
+        Self { package, claims: Vec::new(), contradictory: Vec::new() }
+    }
+
+    fn add(&mut self, files: &PackageFiles, leaf: &Leaf) {
+        let found = self.claims.iter().position(|claim| claim.files == *files);
+        let place = found.unwrap_or(self.claims.len());
+        if found.is_none() {
+            self.claims.push(Claim { files: files.clone(), attesters: Vec::new() });
+        }
+        if let Some(claim) = self.claims.get_mut(place) {
+            add_attester(&mut claim.attesters, leaf);
+        }
+    }
+
+    /// Takes out builders that made several claims, and sorts.
+    fn settle(&mut self) {
+        let mut several: Vec<Attester> = Vec::new();
+        for (place, claim) in self.claims.iter().enumerate() {
+            let later = || self.claims.iter().skip(place + 1).flat_map(|claim| &claim.attesters);
+            for attester in &claim.attesters {
+                if later().any(|other| other.is(&attester.key)) && !several.iter().any(|known| known.is(&attester.key)) {
+                    several.push(attester.clone());
+                }
+            }
+        }
+        for claim in &mut self.claims {
+            claim.attesters.retain(|attester| !several.iter().any(|known| known.is(&attester.key)));
+        }
+        // Stable: claims with equally many builders stay in the order of their first entries.
+        self.claims.sort_by_key(|claim| std::cmp::Reverse(claim.attesters.len()));
+        self.contradictory = several;
+    }
+}
+
+impl Attester {
+    /// The same key, whatever its name.
+    pub(super) fn is(&self, key: &VerifierKey) -> bool {
+        self.key.public() == key.public()
+    }
+}
+
+/// Adds the leaf's key if it is not there yet.
+pub(super) fn add_attester(attesters: &mut Vec<Attester>, leaf: &Leaf) {
+    if !attesters.iter().any(|known| known.is(&leaf.key)) {
+        attesters.push(Attester { key: leaf.key.clone(), index: leaf.index });
     }
 }
 
 /// Claims about a package, grouped by package file (in order of the first claim). More than one group: the package is
 /// ambiguous (same name, version and architecture, different package files).
 #[must_use]
-pub fn claims_for(_purl: &Purl, _standing: &[Leaf]) -> Vec<PackageClaims> {
-    todo!()
+pub fn claims_for(purl: &Purl, standing: &[Leaf]) -> Vec<PackageClaims> {
+    let name = purl.to_string();
+    let mut groups: Vec<PackageClaims> = Vec::new();
+    for leaf in standing.iter().filter(|leaf| leaf.statement.subject.name == name) {
+        let Predicate::PackageFiles(files) = &leaf.statement.predicate else { continue };
+        let package = leaf.statement.subject.digest.sha256;
+        if !groups.iter().any(|group| group.package == package) {
+            groups.push(PackageClaims::new(package));
+        }
+        groups.iter_mut().filter(|group| group.package == package).for_each(|group| group.add(files, leaf));
+    }
+    groups.iter_mut().for_each(PackageClaims::settle);
+    groups
 }

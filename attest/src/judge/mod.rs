@@ -5,11 +5,13 @@
 
 mod advisories;
 mod claims;
+mod completeness;
 mod observations;
 mod refusal;
 
 pub use advisories::{Advisories, InForce};
 pub use claims::{Attester, Claim, ClaimVerdict, PackageClaims, claims_for};
+pub use completeness::{Completeness, completeness};
 pub use observations::{AgreedObservation, observations_for};
 pub use refusal::Refusal;
 
@@ -18,8 +20,8 @@ use std::collections::BTreeMap;
 use tlog::{Hash, VerifierKey};
 
 use crate::envelope::Envelope;
-use crate::predicate::Kind;
-use crate::roles::RolesChain;
+use crate::predicate::{ControlHead, Kind, Predicate, RepositoryState};
+use crate::roles::{ChainError, KeyState, Role, RoleKey, RolesChain, SignedRoles};
 use crate::statement::Statement;
 
 /// A leaf that was judged and counts, as long as its key is not called compromised later ([`Judge::is_void`]).
@@ -41,9 +43,14 @@ pub struct Leaf {
 pub struct Judge {
     roles: RolesChain,
     chains: BTreeMap<(Kind, String), Chain>,
+    /// Payloads of all advisories by number: other members of the team may second any of them.
+    advisories: Vec<Hash>,
+    head: Option<ControlHead>,
+    next: u64,
 }
 
-/// The end of one chain of statements that mean "now".
+/// The end of one chain of statements that mean "now". It only grows: a statement that turns out void later keeps its
+/// number, so that nobody has to count again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
     /// Sequence number of the last statement.
@@ -56,34 +63,120 @@ impl Judge {
     /// Nothing said yet; the first thing to be said is the roles document with this SHA-256.
     #[must_use]
     pub const fn new(roles_pin: Hash) -> Self {
-        Self { roles: RolesChain::new(roles_pin), chains: BTreeMap::new() }
+        Self { roles: RolesChain::new(roles_pin), chains: BTreeMap::new(), advisories: Vec::new(), head: None, next: 0 }
     }
 
-    /// Whether the next leaf may be this one. Nothing changes. The envelope's signature is checked by [`Judge::open`].
-    pub fn may(&self, _key: &VerifierKey, _payload: &Hash, _statement: &Statement) -> Result<(), Refusal> {
-        todo!()
+    /// Whether the next leaf may be this one. Nothing changes. `payload` is the hash of the statement's bytes; that the key
+    /// signed them was checked by [`Judge::open`].
+    pub fn may(&self, key: &VerifierKey, payload: &Hash, statement: &Statement) -> Result<(), Refusal> {
+        if let Some(signed) = SignedRoles::from_statement(statement) {
+            let checked = signed.map_err(ChainError::Signed).and_then(|signed| self.roles.check(&signed));
+            return checked.map_err(Refusal::Roles);
+        }
+        let entry = self.role_key(key, statement.kind())?;
+        check_scope(entry, statement)?;
+        self.check_chain(payload, statement)?;
+        match &statement.predicate {
+            Predicate::ControlHead(head) => self.check_head(head),
+            _ => Ok(()),
+        }
     }
 
     /// Parses and verifies an envelope and its statement: all that needs no roles. The slow part, and free of state, so
     /// that many threads can do it.
-    pub fn open(_leaf: &[u8]) -> Result<(Envelope, Statement), Refusal> {
-        todo!()
+    pub fn open(leaf: &[u8]) -> Result<(Envelope, Statement), Refusal> {
+        let envelope = Envelope::parse(leaf).map_err(Refusal::Envelope)?;
+        envelope.verify().map_err(Refusal::Envelope)?;
+        let statement = Statement::parse(envelope.payload()).map_err(Refusal::Statement)?;
+        Ok((envelope, statement))
     }
 
     /// Judges leaf `index` and, if it counts, lets it change the state. Indices grow from call to call.
-    pub fn admit(&mut self, _index: u64, _key: &VerifierKey, _payload: Hash, _statement: Statement) -> Result<Leaf, Refusal> {
-        todo!()
+    pub fn admit(&mut self, index: u64, key: &VerifierKey, payload: Hash, statement: Statement) -> Result<Leaf, Refusal> {
+        if index < self.next {
+            return Err(Refusal::OutOfOrder);
+        }
+        self.may(key, &payload, &statement)?;
+        self.next = index + 1;
+        if let Some(Ok(signed)) = SignedRoles::from_statement(&statement) {
+            self.roles.push(index, &signed).map_err(Refusal::Roles)?;
+        }
+        self.extend_chain(payload, &statement);
+        Ok(Leaf { index, key: key.clone(), payload, statement })
     }
 
     /// [`Judge::open`] and [`Judge::admit`] in one.
-    pub fn admit_bytes(&mut self, _index: u64, _leaf: &[u8]) -> Result<Leaf, Refusal> {
-        todo!()
+    pub fn admit_bytes(&mut self, index: u64, leaf: &[u8]) -> Result<Leaf, Refusal> {
+        let (envelope, statement) = Self::open(leaf)?;
+        self.admit(index, envelope.key(), envelope.payload_hash(), statement)
+    }
+
+    /// The key's entry in the role that the predicate needs, if it may say anything new.
+    fn role_key(&self, key: &VerifierKey, kind: Kind) -> Result<&RoleKey, Refusal> {
+        let current = self.roles.current().ok_or(Refusal::NoRoles)?;
+        if let Some(from) = self.roles.compromised_from(key) {
+            return Err(Refusal::Compromised { from });
+        }
+        let needed = Role::needed_for(kind).ok_or(Refusal::UnknownKey)?;
+        let entry = current.roles.find(needed, key).ok_or_else(|| {
+            let known = Role::ALL.into_iter().any(|role| current.roles.find(role, key).is_some());
+            if known { Refusal::WrongRole { needed } } else { Refusal::UnknownKey }
+        })?;
+        if entry.state == KeyState::Retired { Err(Refusal::Retired) } else { Ok(entry) }
+    }
+
+    /// The next number with the hash of the one before; or the same statement again, by another key (whoever repeats its
+    /// own is stopped by the log's dedup, and counted once by verifiers).
+    fn check_chain(&self, payload: &Hash, statement: &Statement) -> Result<(), Refusal> {
+        let Some((found, previous)) = statement.predicate.chain() else { return Ok(()) };
+        let end = self.chain(statement.kind(), &statement.subject.name);
+        let repeated = match statement.kind() {
+            Kind::ControlHead => false,
+            Kind::Advisory => self.advisory(found) == Some(payload),
+            _ => end.is_some_and(|end| end.payload == *payload),
+        };
+        let expected = end.map_or(1, |end| end.sequence + 1);
+        if repeated {
+            Ok(())
+        } else if found != expected {
+            Err(Refusal::WrongSequence { expected, found })
+        } else if previous != end.map(|end| end.payload) {
+            Err(Refusal::WrongPrevious)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Heads never go back. (A head that knows more than this judge has seen is no fault of the head: [`completeness()`].)
+    fn check_head(&self, head: &ControlHead) -> Result<(), Refusal> {
+        let back =
+            |last: &ControlHead| head.size < last.size || head.roles < last.roles || head.advisory < last.advisory || head.time < last.time;
+        if self.head.as_ref().is_some_and(back) { Err(Refusal::WrongControlHead) } else { Ok(()) }
+    }
+
+    fn extend_chain(&mut self, payload: Hash, statement: &Statement) {
+        let Some((sequence, _)) = statement.predicate.chain() else { return };
+        let key = (statement.kind(), statement.subject.name.clone());
+        if self.chains.get(&key).is_some_and(|end| end.sequence >= sequence) {
+            return;
+        }
+        self.chains.insert(key, Chain { sequence, payload });
+        match &statement.predicate {
+            Predicate::Advisory(_) => self.advisories.push(payload),
+            Predicate::ControlHead(head) => self.head = Some(head.clone()),
+            _ => {}
+        }
+    }
+
+    fn advisory(&self, number: u64) -> Option<&Hash> {
+        self.advisories.get(usize::try_from(number).ok()?.checked_sub(1)?)
     }
 
     /// Whether a leaf that counted is void by now, since its key is called compromised from an entry at or before it.
     #[must_use]
     pub fn is_void(&self, leaf: &Leaf) -> bool {
-        self.roles.compromised_from(&leaf.key).is_some_and(|from| from <= leaf.index)
+        let from = self.roles.compromised_from(&leaf.key);
+        leaf.statement.kind() != Kind::Roles && from.is_some_and(|from| from <= leaf.index)
     }
 
     /// The chain of roles.
@@ -112,6 +205,43 @@ pub struct Judged {
 
 /// Judges leaves in order of their indices.
 #[must_use]
-pub fn judge_all<'a>(_roles_pin: Hash, _leaves: impl IntoIterator<Item = (u64, &'a [u8])>) -> Judged {
-    todo!()
+pub fn judge_all<'a>(roles_pin: Hash, leaves: impl IntoIterator<Item = (u64, &'a [u8])>) -> Judged {
+    let mut judged = Judged { judge: Judge::new(roles_pin), standing: Vec::new(), refused: Vec::new() };
+    for (index, leaf) in leaves {
+        match judged.judge.admit_bytes(index, leaf) {
+            Ok(leaf) => judged.standing.push(leaf),
+            Err(refusal) => judged.refused.push((index, refusal)),
+        }
+    }
+    judged.drop_void();
+    judged
+}
+
+impl Judged {
+    /// Moves leaves whose keys turned out compromised to the refused ones. Roles leaves bind by their own signatures,
+    /// whoever carried them.
+    fn drop_void(&mut self) {
+        let judge = &self.judge;
+        let (void, standing) = std::mem::take(&mut self.standing).into_iter().partition(|leaf| judge.is_void(leaf));
+        self.standing = standing;
+        let void: Vec<Leaf> = void;
+        for leaf in void {
+            let from = judge.roles.compromised_from(&leaf.key).unwrap_or_default();
+            self.refused.push((leaf.index, Refusal::Compromised { from }));
+        }
+        self.refused.sort_by_key(|(index, _)| *index);
+    }
+}
+
+fn check_scope(entry: &RoleKey, statement: &Statement) -> Result<(), Refusal> {
+    let name = &statement.subject.name;
+    let covered = match statement.kind() {
+        Kind::PackageFiles | Kind::InstallObservation | Kind::PackageOrigin | Kind::Rebuild => {
+            statement.purl().is_some_and(|purl| entry.covers(&purl))
+        }
+        Kind::RepositoryState => RepositoryState::repository(name)
+            .is_some_and(|(kind, namespace)| entry.scopes.iter().any(|scope| scope.covers_namespace(kind, namespace))),
+        Kind::Advisory | Kind::ControlHead | Kind::Roles => true,
+    };
+    if covered { Ok(()) } else { Err(Refusal::OutOfScope { subject: name.clone() }) }
 }

@@ -1,10 +1,11 @@
 //! The chain of versions: version 1 is pinned by its digest, each later one is signed by the foundation of the one before.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use tlog::{Hash, VerifierKey};
 
-use super::{Roles, SignedRoles, SignedRolesError};
+use super::{KeyState, Role, Roles, SignedRoles, SignedRolesError};
 
 /// Why a version does not continue the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,23 +67,77 @@ pub struct RolesVersion {
 pub struct RolesChain {
     pin: Hash,
     versions: Vec<RolesVersion>,
+    /// Public key to the smallest entry from which any version calls it compromised.
+    compromised: BTreeMap<Vec<u8>, u64>,
 }
 
 impl RolesChain {
     /// An empty chain that begins with the document of this SHA-256.
     #[must_use]
     pub const fn new(pin: Hash) -> Self {
-        Self { pin, versions: Vec::new() }
+        Self { pin, versions: Vec::new(), compromised: BTreeMap::new() }
     }
 
     /// Checks whether a document continues the chain.
-    pub fn check(&self, _signed: &SignedRoles) -> Result<(), ChainError> {
-        todo!()
+    pub fn check(&self, signed: &SignedRoles) -> Result<(), ChainError> {
+        let Some(last) = self.versions.last() else { return self.check_first(signed) };
+        let roles = signed.roles();
+        if roles.digest() == last.digest {
+            return Err(ChainError::Duplicate);
+        }
+        if roles.version != last.roles.version + 1 {
+            return Err(self.wrong_version(signed));
+        }
+        if roles.origin != last.roles.origin {
+            return Err(ChainError::WrongOrigin);
+        }
+        if roles.previous != Some(last.digest) {
+            return Err(ChainError::WrongPrevious);
+        }
+        signed.verify(&last.roles.foundation).map_err(ChainError::Signed)
+    }
+
+    fn check_first(&self, signed: &SignedRoles) -> Result<(), ChainError> {
+        if signed.roles().digest() != self.pin {
+            return Err(ChainError::NotPinned);
+        }
+        if signed.roles().version != 1 {
+            return Err(ChainError::WrongVersion { expected: 1, found: signed.roles().version });
+        }
+        signed.verify(&signed.roles().foundation).map_err(ChainError::Signed)
+    }
+
+    /// Tells a second, validly signed document at a known version (the foundation said two things) from a mere mistake.
+    fn wrong_version(&self, signed: &SignedRoles) -> ChainError {
+        let roles = signed.roles();
+        let numbered = |version: u64| self.versions.iter().find(move |known| known.roles.version == version);
+        let known = numbered(roles.version).is_some_and(|known| known.digest != roles.digest());
+        let before = roles.version.checked_sub(1).and_then(numbered);
+        if known && before.is_some_and(|before| signed.verify(&before.roles.foundation).is_ok()) {
+            return ChainError::Fork { version: roles.version };
+        }
+        let expected = self.versions.last().map_or(1, |last| last.roles.version + 1);
+        ChainError::WrongVersion { expected, found: roles.version }
     }
 
     /// Checks and appends; `index` is that of the leaf, larger than all before.
-    pub fn push(&mut self, _index: u64, _signed: &SignedRoles) -> Result<(), ChainError> {
-        todo!()
+    pub fn push(&mut self, index: u64, signed: &SignedRoles) -> Result<(), ChainError> {
+        self.check(signed)?;
+        let roles = signed.roles().clone();
+        for entry in Role::ALL.into_iter().flat_map(|role| roles.keys(role)) {
+            if let KeyState::CompromisedFrom(from) = entry.state {
+                let known = self.compromised.entry(entry.key.public().to_vec()).or_insert(from);
+                *known = from.min(*known);
+            }
+        }
+        self.versions.push(RolesVersion { index, digest: roles.digest(), roles });
+        Ok(())
+    }
+
+    /// SHA-256 of version 1, as pinned.
+    #[must_use]
+    pub const fn pin(&self) -> &Hash {
+        &self.pin
     }
 
     /// The versions, oldest first.
@@ -106,7 +161,7 @@ impl RolesChain {
     /// From which entry on the key's leaves are void: the smallest that any version names, since a key that was once
     /// called compromised stays so.
     #[must_use]
-    pub fn compromised_from(&self, _key: &VerifierKey) -> Option<u64> {
-        todo!()
+    pub fn compromised_from(&self, key: &VerifierKey) -> Option<u64> {
+        self.compromised.get(key.public()).copied()
     }
 }

@@ -1,6 +1,7 @@
 //! Roles: the readable document that says who may say what, signed by the foundation with minisign (`specs/roles.md`).
 
 mod chain;
+mod draft;
 mod signed;
 mod text;
 
@@ -10,6 +11,7 @@ pub use text::RolesError;
 
 use tlog::{Hash, VerifierKey};
 
+use crate::predicate::Kind;
 use crate::purl::{Purl, Scope};
 
 /// One version of the roles document.
@@ -119,6 +121,19 @@ pub enum Role {
 impl Role {
     /// All of them, in the document's order.
     pub const ALL: [Self; 5] = [Self::Builder, Self::Admin, Self::Rebuilder, Self::Security, Self::Control];
+
+    /// The role that a predicate needs; `None` for roles documents, which bind by their own signatures.
+    #[must_use]
+    pub const fn needed_for(kind: Kind) -> Option<Self> {
+        match kind {
+            Kind::PackageFiles | Kind::InstallObservation | Kind::PackageOrigin => Some(Self::Builder),
+            Kind::RepositoryState => Some(Self::Admin),
+            Kind::Rebuild => Some(Self::Rebuilder),
+            Kind::Advisory => Some(Self::Security),
+            Kind::ControlHead => Some(Self::Control),
+            Kind::Roles => None,
+        }
+    }
 
     /// The role's word in the document.
     #[must_use]
