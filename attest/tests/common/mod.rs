@@ -1,0 +1,138 @@
+//! Keys, a foundation with the stock `minisign`, and documents that the tests share.
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use attest::predicate::{ControlHead, PackageFiles, Predicate};
+use attest::purl::{Purl, Scope};
+use attest::roles::{Foundation, KeyState, Member, MinisignKey, RoleKey, Roles, Security, SignedRoles, Vendor};
+use attest::{Envelope, Statement};
+use tlog::{Hash, KeyKind, KeyName, Signer, SigningKey};
+
+/// A key that is the same in every run.
+pub fn key(name: &str) -> SigningKey {
+    let seed = *Hash::digest(name.as_bytes()).as_bytes();
+    SigningKey::from_seed(KeyName::parse(name).expect("a name"), KeyKind::Ed25519, &seed).expect("a key")
+}
+
+pub fn hash(text: &str) -> Hash {
+    Hash::digest(text.as_bytes())
+}
+
+pub fn purl(text: &str) -> Purl {
+    Purl::parse(text).expect("a package URL")
+}
+
+pub const ATTR: &str = "pkg:deb/debian/attr@1:2.5.1-4?arch=amd64";
+
+/// A claim about `package` with a manifest named by `manifest`.
+pub fn claim(name: &str, package: &str, manifest: &str) -> Statement {
+    let files = PackageFiles { bytes: 1_000, lines: 10, manifest: hash(manifest) };
+    Statement::about_package(&purl(name), hash(package), Predicate::PackageFiles(files))
+}
+
+pub fn head(sequence: u64, previous: Option<Hash>, roles: u64, advisory: u64, size: u64) -> Statement {
+    let head = ControlHead { advisory, previous, roles, sequence, size, time: 1_700_000_000 + sequence };
+    Statement { subject: head.subject(), predicate: Predicate::ControlHead(head) }
+}
+
+/// The leaf that says it.
+pub fn leaf(key: &SigningKey, statement: &Statement) -> Vec<u8> {
+    statement.check().expect("a good statement");
+    Envelope::sign(statement.encode(), key).expect("signed").encode()
+}
+
+pub fn payload(statement: &Statement) -> Hash {
+    Hash::digest(&statement.encode())
+}
+
+pub fn role_key(key: &SigningKey, scopes: &[&str]) -> RoleKey {
+    let scopes = scopes.iter().map(|scope| Scope::parse(scope).expect("a scope")).collect();
+    RoleKey { key: key.key().clone(), scopes, state: KeyState::Active }
+}
+
+/// Three members with keys by the stock tool, two of whom must sign.
+pub struct Minisign {
+    dir: tempfile::TempDir,
+    pub names: Vec<&'static str>,
+}
+
+impl Minisign {
+    pub fn new(names: &[&'static str]) -> Self {
+        let this = Self { dir: tempfile::tempdir().expect("a directory"), names: names.to_vec() };
+        for name in names {
+            let (public, secret) = (this.path(&format!("{name}.pub")), this.path(&format!("{name}.key")));
+            run(Command::new("minisign").args(["-G", "-W", "-p"]).arg(public).arg("-s").arg(secret));
+        }
+        this
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn key(&self, name: &str) -> MinisignKey {
+        let text = std::fs::read_to_string(self.path(&format!("{name}.pub"))).expect("a public key");
+        MinisignKey::parse(text.lines().nth(1).expect("two lines")).expect("a minisign key")
+    }
+
+    pub fn foundation(&self, threshold: usize) -> Foundation {
+        let members = self.names.iter().map(|name| Member { name: (*name).to_owned(), key: self.key(name) }).collect();
+        Foundation { threshold, members }
+    }
+
+    /// The `.minisig` file for a text.
+    pub fn sign(&self, name: &str, text: &str) -> String {
+        self.sign_with(name, text, &[])
+    }
+
+    pub fn sign_with(&self, name: &str, text: &str, more: &[&str]) -> String {
+        let document = self.path("roles.txt");
+        std::fs::write(&document, text).expect("written");
+        let signature = self.path("roles.txt.minisig");
+        let secret = self.path(&format!("{name}.key"));
+        run(Command::new("minisign").args(["-S", "-W"]).args(more).arg("-s").arg(secret).arg("-m").arg(document).arg("-x").arg(&signature));
+        std::fs::read_to_string(signature).expect("a signature")
+    }
+
+    pub fn signed(&self, roles: &Roles, by: &[&str], known: Option<&Foundation>) -> SignedRoles {
+        let text = roles.encode();
+        let minisigs: Vec<String> = by.iter().map(|name| self.sign(name, &text)).collect();
+        SignedRoles::assemble(&text, &minisigs, known).expect("assembled")
+    }
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().expect("minisign is installed");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Version 1: builders b1 to b3 for Debian, one admin, one rebuilder, security s1 and s2, control c.
+pub fn first_roles(foundation: Foundation) -> Roles {
+    let builders = ["b1", "b2", "b3"].iter().map(|name| role_key(&key(name), &["pkg:deb/debian/*"])).collect();
+    Roles {
+        origin: "log.example/tally".to_owned(),
+        version: 1,
+        previous: None,
+        policy: hash("policy"),
+        notes: vec!["Made for tests.".to_owned()],
+        foundation,
+        vendors: vec![Vendor { kind: "deb".to_owned(), namespace: "debian".to_owned(), origin: "Debian".to_owned() }],
+        builders,
+        admins: vec![role_key(&key("admin"), &["pkg:deb/debian/*"])],
+        rebuilders: vec![role_key(&key("rebuilder"), &["pkg:deb/*"])],
+        security: Security { threshold: 1, keys: vec![role_key(&key("s1"), &[]), role_key(&key("s2"), &[])] },
+        control: vec![role_key(&key("control"), &[])],
+    }
+}
+
+/// The version after.
+pub fn next_roles(roles: &Roles) -> Roles {
+    Roles { version: roles.version + 1, previous: Some(roles.digest()), ..roles.clone() }
+}
+
+/// The workspace's `testdata/`.
+pub fn testdata() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata")
+}
