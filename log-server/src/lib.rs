@@ -1,1 +1,30 @@
-//! x
+//! The Tallystick log server: takes in what builders attest, keeps it in an append-only tree of tiles, and publishes nothing
+//! that a quorum of witnesses has not cosigned.
+//!
+//! The life of an entry, and every point at which a crash may fall, is in `specs/lifecycle.md`; what clients see is in
+//! `specs/log.md` and `specs/submit.md`. In short: [`http`] admits and queues ([`pool`]), the one [`sequencer`] judges in
+//! order ([`gate`]), grows and checks the tree ([`verify`]), stages and commits it ([`ledger`]), has it cosigned ([`quorum`],
+//! [`witnesses`]) and publishes it; [`recover`] runs the same steps after a crash.
+
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod gate;
+pub mod http;
+pub mod init;
+pub mod keys;
+pub mod layout;
+pub mod ledger;
+pub mod metrics;
+pub mod pool;
+pub mod prover;
+pub mod quorum;
+pub mod recover;
+pub mod sequencer;
+pub mod server;
+pub mod shared;
+pub mod stage;
+pub mod verify;
+pub mod witnesses;
+
+pub use server::{Config, Server, build};

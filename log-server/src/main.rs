@@ -1,2 +1,16 @@
-//! x
-fn main() {}
+//! `tally-log`: maps a result to an exit status.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    client::cli::log_to_stderr();
+    match tally_log::cli::Cli::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            client::cli::report(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

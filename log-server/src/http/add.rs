@@ -1,0 +1,26 @@
+//! `POST /add`, in logs made with `--open` only: the raw leaf in, its index in decimal out once it is published.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Request, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+
+use super::{App, Door, Problem, body, problem};
+
+/// Answers 200 with the index, or 202 if it was not published within the wait.
+pub async fn add(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, Problem> {
+    let Door::Open(pool) = &app.door;
+    problem::accepting(&app.shared.status())?;
+    let wait = body::wait(request.uri().query())?;
+    let leaf = body::read(request, tlog::bundle::MAX_ENTRY, body::ENTRY_TIME).await?;
+    let receiver = pool.submit(None, leaf.into(), ())?;
+    match tokio::time::timeout(wait, receiver).await {
+        Err(_) => Ok(StatusCode::ACCEPTED.into_response()),
+        Ok(outcome) => {
+            let (index, _) = problem::logged(outcome.unwrap_or(crate::pool::Outcome::Failed))?;
+            Ok(index.to_string().into_response())
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Request bodies: the limit stands before the first byte is read, and a time after which nobody waits for more.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::Request;
+use axum::http::header;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+
+use super::Problem;
+
+/// The body, of at most `limit` bytes, if it comes within `time`.
+pub async fn read(request: Request<Body>, limit: usize, time: Duration) -> Result<Bytes, Problem> {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if length.is_some_and(|length| length > limit) {
+        return Err(Problem::TooLarge(limit));
+    }
+    tokio::time::timeout(time, collect(request.into_body(), limit)).await.map_err(|_| Problem::Slow)?
+}
+
+async fn collect(body: Body, limit: usize) -> Result<Bytes, Problem> {
+    let mut stream = body.into_data_stream();
+    let mut all = BytesMut::new();
+    let mut first = Bytes::new();
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|_| Problem::Malformed("the body was cut short".to_owned()))?;
+        if first.len() + all.len() + chunk.len() > limit {
+            return Err(Problem::TooLarge(limit));
+        }
+        // A body in one piece, as small ones are, is not copied.
+        if first.is_empty() && all.is_empty() {
+            first = chunk;
+            continue;
+        }
+        all.extend_from_slice(&std::mem::take(&mut first));
+        all.extend_from_slice(&chunk);
+    }
+    Ok(if all.is_empty() { first } else { all.freeze() })
+}
+
+/// `?wait=SECONDS`: default 30, at most 60.
+pub fn wait(query: Option<&str>) -> Result<Duration, Problem> {
+    let refuse = || Problem::Malformed("the query is not wait=SECONDS with at most 60 seconds".to_owned());
+    let Some(query) = query.filter(|query| !query.is_empty()) else { return Ok(DEFAULT_WAIT) };
+    let seconds = query.strip_prefix("wait=").and_then(|text| text.parse::<u64>().ok()).ok_or_else(refuse)?;
+    if seconds > MAX_WAIT { Err(refuse()) } else { Ok(Duration::from_secs(seconds)) }
+}
+
+/// Longest time for the body of an entry.
+pub const ENTRY_TIME: Duration = Duration::from_secs(20);
+/// Wait for publication where the request says nothing.
+pub const DEFAULT_WAIT: Duration = Duration::from_secs(30);
+const MAX_WAIT: u64 = 60;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_are_whole_seconds_up_to_a_minute() {
+        assert_eq!(wait(None), Ok(DEFAULT_WAIT));
+        assert_eq!(wait(Some("wait=0")), Ok(Duration::ZERO));
+        assert_eq!(wait(Some("wait=60")), Ok(Duration::from_secs(60)));
+        for query in ["wait=61", "wait=-1", "wait=1.5", "wait=", "weight=3"] {
+            assert!(matches!(wait(Some(query)), Err(Problem::Malformed(_))), "{query}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The log over HTTP (`specs/log.md`, `specs/submit.md`): a thin skin. Every refusal is one line of text with its status, made
+//! in [`problem`]; nothing is decided here that matters to the log's contents.
+
+mod add;
+mod body;
+mod problem;
+mod reads;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{get, post};
+use store::Store;
+
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+use crate::pool::Pool;
+use crate::shared::Shared;
+
+pub use problem::Problem;
+
+/// What every request may need.
+pub struct App {
+    /// The published tree and the log's standing.
+    pub shared: Arc<Shared>,
+    /// Where tiles, bundles and manifests are read from.
+    pub store: Arc<dyn Store>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// For `/healthz`.
+    pub clock: Arc<dyn Clock>,
+    /// After how many seconds without a new cosigned checkpoint the log counts as ill; 0 where nothing is cosigned.
+    pub stale_after: u64,
+    /// Who may add what.
+    pub door: Door,
+}
+
+/// The two kinds of log.
+pub enum Door {
+    /// Made with `--open`: anyone adds anything.
+    Open(Arc<Pool<()>>),
+}
+
+impl Door {
+    /// Takes no more entries.
+    pub fn close(&self) {
+        match self {
+            Self::Open(pool) => pool.close(),
+        }
+    }
+
+    /// Entries that wait, and bytes held.
+    #[must_use]
+    pub fn load(&self) -> (usize, usize) {
+        match self {
+            Self::Open(pool) => pool.load(),
+        }
+    }
+}
+
+/// All routes.
+pub fn router(app: Arc<App>) -> Router {
+    let mut router = Router::new()
+        .route("/checkpoint", get(reads::checkpoint))
+        .route("/tile/{*path}", get(reads::tile))
+        .route("/metrics", get(reads::metrics))
+        .route("/healthz", get(reads::health));
+    match &app.door {
+        Door::Open(_) => router = router.route("/add", post(add::add)),
+    }
+    let count = middleware::from_fn_with_state(app.clone(), count);
+    router.fallback(reads::nothing).layer(count).with_state(app)
+}
+
+async fn count(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    app.metrics.answered(response.status().as_u16());
+    response
+}

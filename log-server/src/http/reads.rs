@@ -1,0 +1,85 @@
+//! Reads: C2SP tlog-tiles, metrics and health. Only paths that parse as a tile or bundle reach the store.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use tlog::Tile;
+use tlog::tile::BundleId;
+
+use super::{App, Problem};
+use crate::layout;
+use crate::shared::Status;
+
+/// `GET /checkpoint`: the published one, never cached.
+pub async fn checkpoint(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+    let view = app.shared.view().ok_or(Problem::NotFound)?;
+    Ok(typed("text/plain; charset=utf-8", "no-store", view.note.clone().into_bytes()))
+}
+
+/// `GET /tile/…`: hash tiles and entry bundles.
+pub async fn tile(State(app): State<Arc<App>>, Path(path): Path<String>) -> Result<Response, Problem> {
+    let path = format!("tile/{path}");
+    let key = Tile::parse(&path).map(|tile| layout::tile(&tile));
+    let key = key.or_else(|| BundleId::parse(&path).map(|bundle| layout::bundle(&bundle))).ok_or(Problem::NotFound)?;
+    Ok(typed("application/octet-stream", IMMUTABLE, object(&app, key).await?))
+}
+
+/// One object of the store, read off the request threads.
+pub async fn object(app: &Arc<App>, key: String) -> Result<Vec<u8>, Problem> {
+    let store = app.store.clone();
+    let name = key.clone();
+    let read = tokio::task::spawn_blocking(move || store.get(&key)).await;
+    match read {
+        Ok(Ok(found)) => found.ok_or(Problem::NotFound),
+        Ok(Err(error)) => {
+            tracing::error!("reading {name}: {error}");
+            Err(Problem::Broken)
+        }
+        Err(_) => Err(Problem::Broken),
+    }
+}
+
+/// `GET /metrics`.
+pub async fn metrics(State(app): State<Arc<App>>) -> Response {
+    let (entries, bytes) = app.door.load();
+    app.metrics.queued.set(i64::try_from(entries).unwrap_or(i64::MAX));
+    app.metrics.queued_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    typed("application/openmetrics-text; version=1.0.0; charset=utf-8", "no-store", app.metrics.encode().into_bytes())
+}
+
+/// `GET /healthz`: 200 if entries are taken and the published checkpoint is fresh, else 503 and why in a few words.
+pub async fn health(State(app): State<Arc<App>>) -> Response {
+    let ill = |why: &str| (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response();
+    match app.shared.status() {
+        Status::Running => {}
+        Status::Asking(_) => return ill("reads only: the witnesses have not been heard"),
+        Status::Waiting(_) => return ill("nothing new is published"),
+        Status::Stopped(_) => return ill("stopped"),
+    }
+    let age = app.shared.view().map(|view| app.clock.now().saturating_sub(view.at));
+    match age {
+        None => ill("nothing is published"),
+        Some(age) if app.stale_after > 0 && age > app.stale_after => ill("the published checkpoint is old"),
+        Some(_) => "ok\n".into_response(),
+    }
+}
+
+/// Everything else.
+pub async fn nothing() -> Problem {
+    Problem::NotFound
+}
+
+/// An answer with its type, how long it may be cached, and leave to be read from anywhere.
+pub fn typed(content_type: &'static str, cache: &'static str, body: Vec<u8>) -> Response {
+    let mut response = body.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
+}
+
+/// What a tile, bundle or manifest says never changes.
+pub const IMMUTABLE: &str = "public, max-age=604800, immutable";

@@ -1,0 +1,220 @@
+//! A running log: opened directory, sequencer thread, HTTP. [`build`] returns it bound to its port, so that a test owns a real
+//! server.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use client::cli::Advice;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use store::{Directory, Lock, Store};
+use tlog::Policy;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use crate::clock::{Clock, SystemClock};
+use crate::config::Settings;
+use crate::gate::OpenGate;
+use crate::http::{App, Door, router};
+use crate::keys::LogKeys;
+use crate::layout;
+use crate::ledger::Ledger;
+use crate::metrics::Metrics;
+use crate::pool::Pool;
+use crate::quorum::Quorum;
+use crate::sequencer::{Pace, Parts, Sequencer, run};
+use crate::shared::Shared;
+use crate::witnesses::Witnesses;
+
+/// What a server needs to be told.
+pub struct Config {
+    /// The log's directory, as `init` made it.
+    pub dir: PathBuf,
+    /// Where to listen; port 0 takes any free one.
+    pub listen: String,
+    /// The witness policy.
+    pub policy: Policy,
+    /// The time; the machine's unless a test says otherwise.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Config {
+    /// With the machine's clock.
+    #[must_use]
+    pub fn new(dir: PathBuf, listen: &str, policy: Policy) -> Self {
+        Self { dir, listen: listen.to_owned(), policy, clock: Arc::new(SystemClock) }
+    }
+}
+
+/// A log that is bound to its port but does not answer yet.
+pub struct Server {
+    listener: TcpListener,
+    app: Arc<App>,
+    connections: usize,
+    sequencer: Box<dyn FnOnce() + Send>,
+    /// Held until the server ends: one server on one directory.
+    _lock: Lock,
+}
+
+/// Opens the log's directory, finishes what the last process committed, and binds the port.
+pub async fn build(config: Config) -> anyhow::Result<(Server, SocketAddr)> {
+    let settings = read_settings(&config.dir)?;
+    if !settings.open {
+        let hint = "give its roles with --roles FILE, or make a log for tests with: tally-log init --open";
+        return Err(Advice::new("a log needs roles that say who may add what", hint).into());
+    }
+    let lock = lock(&config.dir)?;
+    let directory = Directory::open(&config.dir).with_context(|| format!("opening {}", config.dir.display()))?;
+    directory.clean().with_context(|| format!("cleaning {}", config.dir.display()))?;
+    let store: Arc<dyn Store> = Arc::new(directory);
+    let keys = Arc::new(load_keys(&config, &settings)?);
+    let ledger = Ledger::open(store.clone(), keys).map_err(unopened)?;
+    check_policy(&config.policy);
+    let quorum = quorum(&config.policy, &settings)?;
+    let (shared, metrics) = (Arc::new(Shared::default()), Arc::new(Metrics::default()));
+    let pool = Arc::new(Pool::new(settings.queue_bytes));
+    let stale_after = if quorum.is_none() { 0 } else { settings.republish_seconds * 2 };
+    let parts = Parts {
+        ledger,
+        quorum,
+        pool: pool.clone(),
+        gate: OpenGate,
+        shared: shared.clone(),
+        clock: config.clock.clone(),
+        metrics: metrics.clone(),
+        pace: pace(&settings),
+    };
+    let sequencer = Sequencer::new(parts);
+    let app = Arc::new(App { shared, store, metrics, clock: config.clock, stale_after, door: Door::Open(pool) });
+    let listener = TcpListener::bind(&config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
+    let address = listener.local_addr().context("reading the bound address")?;
+    let sequencer = Box::new(move || run(sequencer, DRAIN));
+    Ok((Server { listener, app, connections: settings.connections, sequencer, _lock: lock }, address))
+}
+
+impl Server {
+    /// Serves until `shutdown` completes; then takes no more entries, publishes what it has, answers it, and ends.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let sequencer = thread::Builder::new().name("sequencer".to_owned()).spawn(self.sequencer).context("starting the sequencer")?;
+        let graceful = GracefulShutdown::new();
+        tokio::select! {
+            () = accept(&self.listener, &self.app, self.connections, &graceful) => {}
+            () = shutdown => {}
+        }
+        tracing::info!("shutting down");
+        drop(self.listener);
+        self.app.door.close();
+        // Requests end when the sequencer has answered them; idle connections end at once.
+        let requests = tokio::time::timeout(DRAIN, graceful.shutdown());
+        let _ = requests.await;
+        tokio::task::spawn_blocking(move || sequencer.join()).await.ok();
+        Ok(())
+    }
+}
+
+/// Accepts connections, at most `limit` at a time. An error of one connection ends that connection.
+async fn accept(listener: &TcpListener, app: &Arc<App>, limit: usize, graceful: &GracefulShutdown) {
+    let service = TowerToHyperService::new(router(app.clone()));
+    let places = Arc::new(Semaphore::new(limit));
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(MAX_HEADERS).keep_alive(true);
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let (stream, _) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, most likely: others must end before this can go on.
+                tracing::warn!("accepting a connection: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let _ = stream.set_nodelay(true);
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service.clone()));
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!("connection: {error}");
+            }
+            drop(place);
+        });
+    }
+}
+
+fn read_settings(dir: &std::path::Path) -> anyhow::Result<Settings> {
+    let path = dir.join(layout::SETTINGS);
+    let text = client::cli::read_limited(&path, 1 << 20).map_err(|error| {
+        error.context(Advice::new(
+            "this directory holds no log",
+            format!("make one with: tally-log init --dir {} --origin NAME", dir.display()),
+        ))
+    })?;
+    Ok(Settings::parse(&String::from_utf8(text).context("log.toml is not text")?)?)
+}
+
+fn lock(dir: &std::path::Path) -> anyhow::Result<Lock> {
+    let path = dir.join(layout::LOCK);
+    Lock::acquire(&path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => Advice::new(
+            format!("another server runs on {}", dir.display()),
+            "two servers would sign two histories; stop the other one first",
+        )
+        .into(),
+        _ => anyhow::Error::new(error).context(format!("locking {}", path.display())),
+    })
+}
+
+fn load_keys(config: &Config, settings: &Settings) -> anyhow::Result<LogKeys> {
+    let keys = LogKeys::load(&config.dir)?;
+    let found: Vec<String> = keys.verifier_keys().iter().map(tlog::VerifierKey::encode).collect();
+    if keys.origin() != settings.origin || found != settings.keys {
+        return Err(
+            Advice::new("the keys in keys/ are not those that log.toml names", "restore the key files that belong to this log").into()
+        );
+    }
+    Ok(keys)
+}
+
+fn unopened(error: crate::recover::OpenError) -> anyhow::Error {
+    let hint = "nothing was signed or changed; `tally-log fsck DIR` names every damaged object. Restore them from a mirror or a backup of \
+                the same age or younger, never the state/ folder alone";
+    Advice::new(error.to_string(), hint).into()
+}
+
+fn check_policy(policy: &Policy) {
+    if policy.is_unwitnessed() {
+        tracing::warn!("quorum none: no witness stands behind this log's checkpoints; this is for tests only");
+        return;
+    }
+    match policy.has_disjoint_quorums() {
+        Some(true) => tracing::warn!("two quorums of this policy share no witness: each could be shown another history"),
+        None => tracing::warn!("the policy is too large to tell whether two of its quorums share no witness"),
+        Some(false) => {}
+    }
+}
+
+fn quorum(policy: &Policy, settings: &Settings) -> anyhow::Result<Quorum> {
+    let timeout = Duration::from_millis(settings.witness_timeout_ms);
+    let witnesses = Witnesses::of_policy(policy, timeout, &tokio::runtime::Handle::current())?;
+    Ok(Quorum::new(policy.clone(), witnesses, timeout, Duration::from_millis(settings.cosign_grace_ms)))
+}
+
+fn pace(settings: &Settings) -> Pace {
+    Pace {
+        interval: Duration::from_millis(settings.batch_interval_ms),
+        batch_bytes: settings.batch_bytes,
+        batch_entries: settings.batch_entries,
+        republish_seconds: settings.republish_seconds,
+    }
+}
+
+/// Longest time to finish what is under way when the server is asked to end.
+const DRAIN: Duration = Duration::from_secs(20);
+/// Longest time for a request's headers.
+const HEADER_TIME: Duration = Duration::from_secs(10);
+/// Largest request head in bytes.
+const MAX_HEADERS: usize = 64 << 10;
