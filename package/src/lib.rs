@@ -2,11 +2,15 @@
 //!
 //! Pages: `specs/deb.md` (package files) and `specs/dpkg.md` (installed roots). Nothing here judges: it says what is there.
 
+pub mod accounts;
 pub mod ar;
 pub mod compression;
 pub mod control;
 pub mod deb;
 pub mod deb822;
+pub mod dpkg;
 pub mod owner;
 pub mod payload;
+pub mod release;
+pub mod root;
 pub mod tar;

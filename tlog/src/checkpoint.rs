@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use crate::key::{KeyKind, SignError};
+use crate::key::{self, KeyKind, SignError};
 use crate::{Hash, Note, SignatureLine, Signer, Tree, VerifierKey, cosignature, note::NoteError, text};
 
 /// The text of a checkpoint: origin, size, root and extension lines.
@@ -68,7 +68,7 @@ impl Checkpoint {
     /// Type 04 is for witnesses alone, and type 06 does not cover extension lines: both are refused.
     pub fn sign(&self, signer: &dyn Signer, time: u64) -> Result<SignatureLine, SignError> {
         match signer.key().kind() {
-            KeyKind::Ed25519 => Ok(SignatureLine::by(signer.key(), signer.sign(self.encode().as_bytes())?)),
+            KeyKind::Ed25519 => Ok(SignatureLine::by(signer.key(), key::sign_checked(signer, self.encode().as_bytes())?)),
             KeyKind::MlDsa44 => cosignature::sign_tree(signer, self, time),
             KeyKind::CosignatureV1 => Err(SignError),
         }

@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::key::{KeyKind, SignError};
+use crate::key::{self, KeyKind, SignError};
 use crate::text::MAX_NUMBER;
 use crate::{Checkpoint, Hash, SignatureLine, Signer, VerifierKey, merkle};
 
@@ -136,10 +136,7 @@ fn stamped_line(signer: &dyn Signer, timestamp: u64, message: &[u8]) -> Result<S
     if timestamp > MAX_NUMBER {
         return Err(SignError);
     }
-    let signature = signer.sign(message)?;
-    if signature.len() != signer.key().kind().signature_len() {
-        return Err(SignError);
-    }
+    let signature = key::sign_checked(signer, message)?;
     Ok(SignatureLine::by(signer.key(), [&timestamp.to_be_bytes(), signature.as_slice()].concat()))
 }
 

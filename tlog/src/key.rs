@@ -271,6 +271,12 @@ pub trait Signer: Send + Sync {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError>;
 }
 
+/// Signs, and refuses what cannot be a signature of the key's type: a signer may be a broken device.
+pub(crate) fn sign_checked(signer: &dyn Signer, message: &[u8]) -> Result<Vec<u8>, SignError> {
+    let signature = signer.sign(message)?;
+    if signature.len() == signer.key().kind().signature_len() { Ok(signature) } else { Err(SignError) }
+}
+
 /// A private key in memory, of any of the three types (`PRIVATE+KEY+name+hash+base64(type || seed)`); erased when dropped.
 pub struct SigningKey {
     key: VerifierKey,

@@ -6,7 +6,7 @@ use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
-use crate::key::{KeyKind, Signer};
+use crate::key::{self, KeyKind, SignError, Signer};
 use crate::{KeyId, KeyName, VerifierKey, text};
 
 /// One signature line: `— name base64(id || signature)`.
@@ -130,11 +130,11 @@ impl Note {
     }
 
     /// Signs the text as signed-note says: with a key of type 01, and only with that; others sign checkpoints.
-    pub fn sign(&mut self, signer: &dyn Signer) -> Result<(), crate::key::SignError> {
+    pub fn sign(&mut self, signer: &dyn Signer) -> Result<(), SignError> {
         if signer.key().kind() != KeyKind::Ed25519 {
-            return Err(crate::key::SignError);
+            return Err(SignError);
         }
-        let signature = signer.sign(self.text.as_bytes())?;
+        let signature = key::sign_checked(signer, self.text.as_bytes())?;
         self.put(SignatureLine::by(signer.key(), signature));
         Ok(())
     }

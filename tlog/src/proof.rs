@@ -64,6 +64,21 @@ impl ConsistencyProof {
         verify(&self.0, new, Range::new(0, old.size), &old.root)
     }
 
+    /// The root that this proof shows the tree `new` to have had at `old_size`; `None` if it shows none, as where `old_size` is a
+    /// power of two: the proof leads from that root and does not hold it. For evidence, where two roots differ.
+    #[must_use]
+    pub fn old_root(&self, old_size: u64, new: &Tree) -> Option<Hash> {
+        let subtree = Range::new(0, old_size);
+        if new.size > Tree::MAX_SIZE || old_size >= new.size || !is_subtree(subtree.start, subtree.end) {
+            return None;
+        }
+        let mut walk = Walk { first: 0, last: old_size.checked_sub(1)?, tree_last: new.size.checked_sub(1)? };
+        walk.skip_known();
+        let (from, rest) = self.0.split_first().filter(|_| walk.first != walk.last)?;
+        let (old_root, root) = walk.climb(*from, rest).ok()?;
+        (root == new.root).then_some(old_root)
+    }
+
     /// The proof that the tree over the first `old_size` of `leaves` is a prefix of the tree over all of them (in memory,
     /// O(n)); `None` if there are fewer.
     #[must_use]

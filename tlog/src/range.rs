@@ -100,3 +100,44 @@ fn split(leaves: u64) -> u64 {
 pub(crate) fn join(nodes: impl DoubleEndedIterator<Item = Hash>) -> Hash {
     nodes.rev().reduce(|right, left| hash_children(&left, &right)).unwrap_or(Hash::EMPTY)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail this way")]
+mod tests {
+    use std::path::Path;
+    use std::{eprintln, fs, println};
+
+    use super::*;
+
+    #[test]
+    fn nodes_are_where_others_put_them() {
+        let folder =
+            std::env::var_os("TALLYSTICK_VECTORS").unwrap_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/vectors").into());
+        let file = "tiles/paths.json";
+        if !Path::new(&folder).is_dir() {
+            eprintln!("NOT RUN: {file}: there is no folder of vectors (set TALLYSTICK_VECTORS)");
+            return;
+        }
+        let vectors: serde_json::Value = serde_json::from_slice(&fs::read(Path::new(&folder).join(file)).unwrap()).unwrap();
+        let cases = vectors["node_to_tile_cases"].as_array().unwrap();
+        for case in cases {
+            let number = |key: &str| case[key].as_u64().unwrap();
+            let node = Node { level: u32::try_from(number("tree_level")).unwrap(), index: number("tree_index") };
+            let tile = node.tile(1 << 32).unwrap();
+            let (above, inside) = node.within();
+            let found = [u64::from(tile.level()), tile.index(), u64::try_from(above).unwrap(), u64::try_from(inside).unwrap()];
+            assert_eq!(found, ["tile_level", "tile_index", "node_level", "node_index"].map(number), "{case}");
+        }
+        println!("{file} (node to tile): {} run, 0 listed, 5 expected", cases.len());
+        assert!(cases.len() >= 5);
+    }
+
+    #[test]
+    fn a_range_is_its_nodes() {
+        let range = |start, end| Range::new(start, end).nodes().map(|node| (node.level, node.index)).collect::<Vec<_>>();
+        assert_eq!(range(0, 0), []);
+        assert_eq!(range(0, 7), [(2, 0), (1, 2), (0, 6)]);
+        assert_eq!(range(8, 13), [(2, 2), (0, 12)]);
+        assert_eq!(range(0, u64::MAX >> 1).len(), 63);
+    }
+}

@@ -263,3 +263,31 @@ fn short(path: &str) -> Option<&str> {
 
 const HEIGHT: u32 = 8;
 const MAX_PATH: usize = 64;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail this way")]
+mod tests {
+    use std::{eprintln, fs, println};
+
+    use super::*;
+
+    /// The arithmetic is the same for tiles of any height; the vectors for it were made with height 10.
+    #[test]
+    fn grown_tiles_are_counted_as_elsewhere() {
+        let folder =
+            std::env::var_os("TALLYSTICK_VECTORS").unwrap_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/vectors").into());
+        let file = "tiles/new-tiles-sumdb-height10.json";
+        if !std::path::Path::new(&folder).is_dir() {
+            eprintln!("NOT RUN: {file}: there is no folder of vectors (set TALLYSTICK_VECTORS)");
+            return;
+        }
+        let vectors: serde_json::Value = serde_json::from_slice(&fs::read(std::path::Path::new(&folder).join(file)).unwrap()).unwrap();
+        let cases = vectors["cases"].as_array().unwrap();
+        for case in cases {
+            let [height, old, new, count] = ["height", "old", "new", "want_count"].map(|key| case[key].as_u64().unwrap());
+            assert_eq!(grown(u32::try_from(height).unwrap(), old, new).count(), usize::try_from(count).unwrap(), "{case}");
+        }
+        println!("{file}: {} run, 0 listed, 7 expected", cases.len());
+        assert!(cases.len() >= 7);
+    }
+}

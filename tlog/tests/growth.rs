@@ -197,7 +197,7 @@ fn a_batch_proves_its_entries_from_memory() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(memory::cases(64))]
 
     #[test]
     fn any_split_into_rounds_gives_the_same_log(rounds in prop::collection::vec(0_u64..400, 0..6)) {

@@ -1,1 +1,25 @@
-//! x
+//! `tally-witness`: a cosigner after C2SP tlog-witness, `specs/witness.md`.
+//!
+//! In scope: `add-checkpoint`, `sign-subtree`, the monitoring GET, many logs from one list, cosignatures of both kinds, and what keeps
+//! a witness honest against its own operator's mistakes: state before signature, refusal of restored state, evidence of split views.
+//! Out of scope: storing a log's entries (a mirror does that) and judging what a log says.
+
+pub mod accept;
+pub mod ask;
+pub mod cli;
+pub mod decide;
+pub mod directory;
+pub mod http;
+mod known;
+pub mod logs;
+pub mod metrics;
+pub mod server;
+mod service;
+pub mod split;
+pub mod state;
+pub mod subtree;
+
+pub use decide::{Hold, Refusal, Submission};
+pub use known::{Damaged, Known};
+pub use logs::{Log, Logs};
+pub use service::{Clock, Failure, Health, Signers, Witness};

@@ -115,7 +115,7 @@ impl SparseKeys {
             b"GNU.sparse.size" | b"GNU.sparse.realsize" => self.size = Some(decimal(value)?),
             b"GNU.sparse.numblocks" => self.count = Some(decimal(value)?),
             b"GNU.sparse.map" => self.map = Some(value.split(|byte| *byte == b',').map(decimal).collect::<Result<_, _>>()?),
-            b"GNU.sparse.offset" if self.pairs.len() % 2 == 0 => self.pairs.push(decimal(value)?),
+            b"GNU.sparse.offset" if self.pairs.len().is_multiple_of(2) => self.pairs.push(decimal(value)?),
             b"GNU.sparse.numbytes" if self.pairs.len() % 2 == 1 => self.pairs.push(decimal(value)?),
             _ => return Err(Refusal::Tar("an unknown pax key")),
         }

@@ -3,11 +3,17 @@
 
 use std::collections::BTreeMap;
 
+use proptest::prelude::ProptestConfig;
 use tlog::plan::Tiles;
 use tlog::{Batch, BundleId, Edge, Hash, Tile, Tree, hash_leaf};
 
 /// The sizes at which something changes: none, one, a pair, a tile and a tile of tiles, each with its neighbours.
 pub const SIZES: [u64; 9] = [0, 1, 2, 255, 256, 257, 65_535, 65_536, 65_537];
+
+/// So many random cases, a failing one printed and not kept in a file.
+pub fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
 
 /// Entry `index` of the test log: its number as text, so that lengths differ.
 pub fn entry(index: u64) -> Vec<u8> {

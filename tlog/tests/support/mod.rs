@@ -12,15 +12,20 @@ fn folder() -> PathBuf {
     std::env::var_os("TALLYSTICK_VECTORS").map_or_else(|| beside.into(), PathBuf::from)
 }
 
-/// One file of vectors; `None`, said plainly, if the whole folder is absent.
-pub fn load(path: &str) -> Option<Value> {
+/// Where a file or folder of vectors is; `None`, said plainly, if the whole folder is absent.
+pub fn path(path: &str) -> Option<PathBuf> {
     let folder = folder();
     if !folder.is_dir() {
         println!("NOT RUN: {path}: there is no folder of vectors (set TALLYSTICK_VECTORS)");
         return None;
     }
-    let bytes = fs::read(folder.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
-    Some(serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{path}: {error}")))
+    Some(folder.join(path))
+}
+
+/// One file of vectors; `None`, said plainly, if the whole folder is absent.
+pub fn load(file: &str) -> Option<Value> {
+    let bytes = fs::read(path(file)?).unwrap_or_else(|error| panic!("{file}: {error}"));
+    Some(serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{file}: {error}")))
 }
 
 /// What was run of one file, and what was listed instead.

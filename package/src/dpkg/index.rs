@@ -1,0 +1,116 @@
+//! Where files really stand, and whose they are: diversions and merged directories.
+
+use super::{Diversion, DpkgError, Installed};
+use crate::root::{FileKind, Root};
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+/// Top-level directories that are links into `usr` (`bin` -> `usr/bin`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Aliases {
+    names: Vec<Vec<u8>>,
+}
+
+/// Where a shipped file stands on a root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located<'a> {
+    /// Path below the root, diversion and aliases applied.
+    pub path: Vec<u8>,
+    /// The diversion that moved it.
+    pub diversion: Option<&'a Diversion>,
+}
+
+impl Aliases {
+    /// Reads the links of a root; only those that lead to the directory of the same name in `usr` count.
+    pub(super) fn read(root: &Root) -> Result<Self, DpkgError> {
+        let mut names = Vec::new();
+        for name in MERGED {
+            let link = match root.stat(name)? {
+                Some(meta) if meta.kind == FileKind::Link => root.read_link(name)?.unwrap_or_default(),
+                _ => continue,
+            };
+            if link.strip_prefix(b"/").unwrap_or(&link).strip_prefix(b"usr/") == Some(*name) {
+                names.push(name.to_vec());
+            }
+        }
+        Ok(Self { names })
+    }
+
+    /// Aliases for the given names, for roots that are known otherwise.
+    pub fn of(names: &[&str]) -> Self {
+        Self { names: names.iter().map(|name| name.as_bytes().to_vec()).collect() }
+    }
+
+    /// The path with a merged top-level directory replaced by its place in `usr`. The link itself keeps its name.
+    pub fn canonical<'a>(&self, path: &'a [u8]) -> Cow<'a, [u8]> {
+        let Some(slash) = path.iter().position(|byte| *byte == b'/') else { return Cow::Borrowed(path) };
+        if self.names.iter().any(|name| name == &path[..slash]) { Cow::Owned([b"usr/", path].concat()) } else { Cow::Borrowed(path) }
+    }
+
+    /// The names that are aliases, such as `bin`.
+    pub fn names(&self) -> impl Iterator<Item = &[u8]> {
+        self.names.iter().map(Vec::as_slice)
+    }
+}
+
+/// Real paths to the numbers of the packages that put something there.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Owners {
+    places: HashMap<Vec<u8>, Vec<usize>>,
+}
+
+impl Owners {
+    pub fn new(packages: &[Installed], diversions: &[Diversion], aliases: &Aliases) -> Self {
+        let diverted: HashMap<&[u8], &Diversion> = diversions.iter().map(|diversion| (diversion.from.as_slice(), diversion)).collect();
+        let mut places: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
+        for (number, package) in packages.iter().enumerate() {
+            for path in &package.files {
+                let moved = diverted.get(path.as_slice()).filter(|diversion| applies(diversion, &package.name));
+                let place = aliases.canonical(moved.map_or(path, |diversion| &diversion.to)).into_owned();
+                places.entry(place).or_default().push(number);
+            }
+        }
+        Self { places }
+    }
+
+    pub fn of(&self, path: &[u8]) -> &[usize] {
+        self.places.get(path).map_or(&[], Vec::as_slice)
+    }
+}
+
+pub(super) fn locate<'a>(path: &[u8], package: &str, diversions: &'a [Diversion], aliases: &Aliases) -> Located<'a> {
+    let diversion = diversions.iter().find(|diversion| diversion.from == path && applies(diversion, package));
+    let place = diversion.map_or(path, |diversion| &diversion.to);
+    Located { path: aliases.canonical(place).into_owned(), diversion }
+}
+
+/// A diversion moves everyone's file but that of the package that made it.
+fn applies(diversion: &Diversion, package: &str) -> bool {
+    diversion.by.as_deref() != Some(package)
+}
+
+const MERGED: &[&[u8]] = &[b"bin", b"lib", b"lib32", b"lib64", b"libo32", b"libx32", b"sbin"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn canonical_paths() {
+        let aliases = Aliases::of(&["bin", "lib"]);
+        for (path, expected) in [("bin/sh", "usr/bin/sh"), ("bin", "bin"), ("lib64/x", "lib64/x"), ("usr/bin/sh", "usr/bin/sh"), ("", "")] {
+            assert_eq!(&*aliases.canonical(path.as_bytes()), expected.as_bytes());
+        }
+    }
+
+    #[test]
+    fn diversions_move_all_but_their_maker() {
+        let divert = |from: &str, to: &str, by: Option<&str>| Diversion { from: from.into(), to: to.into(), by: by.map(str::to_owned) };
+        let diversions = [divert("bin/sh", "bin/sh.distrib", Some("dash")), divert("usr/a", "usr/b", None)];
+        let aliases = Aliases::of(&["bin"]);
+        let place = |path: &str, package| locate(path.as_bytes(), package, &diversions, &aliases).path;
+        assert_eq!(place("bin/sh", "dash"), b"usr/bin/sh");
+        assert_eq!(place("bin/sh", "bash"), b"usr/bin/sh.distrib");
+        assert_eq!(place("usr/a", "dash"), b"usr/b");
+    }
+}

@@ -1,0 +1,171 @@
+//! The command line of `tally-witness`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use clap::{CommandFactory as _, Parser, Subcommand};
+use client::cli::{Advice, Documentation, announce, read_limited};
+use tlog::{Note, SignedCheckpoint};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+
+use crate::directory::Directory;
+use crate::server::Server;
+use crate::{Clock, Logs, Witness, accept, ask, http, logs};
+
+/// A witness for transparency logs: cosigns what only ever grew
+#[derive(Debug, Parser)]
+#[command(name = "tally-witness", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a witness: a directory with two keys; prints their verifier keys, one a line
+    #[command(after_help = "Example:\n  tally-witness init --dir /var/lib/tally-witness --name witness.example.org")]
+    Init {
+        /// Where keys, state and evidence will be
+        #[arg(long)]
+        dir: PathBuf,
+        /// The witness's name, as it will stand in signature lines
+        #[arg(long)]
+        name: String,
+    },
+    /// Cosign the checkpoints of the logs on a list
+    #[command(
+        after_help = "Example:\n  tally-witness serve --dir /var/lib/tally-witness --listen 127.0.0.1:7101 --logs /etc/tallystick/logs"
+    )]
+    Serve {
+        /// The directory that init made
+        #[arg(long)]
+        dir: PathBuf,
+        /// Where to listen; port 0 takes any
+        #[arg(long)]
+        listen: SocketAddr,
+        /// The list of logs, in the format logs/v0
+        #[arg(long)]
+        logs: PathBuf,
+    },
+    /// Declare the state current after a restore or a move; read what serve says first
+    #[command(after_help = "Examples:\n  tally-witness accept-state --dir /var/lib/tally-witness --logs /etc/tallystick/logs\n  \
+                            tally-witness accept-state --dir /var/lib/tally-witness --logs /etc/tallystick/logs \
+                            --log log.example.org --checkpoint newest.txt")]
+    AcceptState {
+        /// The directory that init made
+        #[arg(long)]
+        dir: PathBuf,
+        /// The list of logs
+        #[arg(long)]
+        logs: PathBuf,
+        /// Only this log, by its origin; without it the directory itself and all logs are accepted
+        #[arg(long, value_name = "ORIGIN")]
+        log: Option<String>,
+        /// The newest checkpoint of that log that this witness has cosigned, from the log, a mirror or a monitor; may be repeated
+        #[arg(long, value_name = "FILE", requires = "log")]
+        checkpoint: Vec<PathBuf>,
+    },
+    #[command(flatten)]
+    Documentation(Documentation),
+}
+
+impl Cli {
+    /// Does what was asked for.
+    ///
+    /// # Errors
+    /// Whatever prevents it.
+    pub fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Init { dir, name } => init(&dir, &name),
+            Command::Serve { dir, listen, logs } => serve(&dir, listen, &logs),
+            Command::AcceptState { dir, logs, log, checkpoint } => accept_state(&dir, &logs, log.as_deref(), &checkpoint),
+            Command::Documentation(documentation) => Ok(documentation.run(Self::command())?),
+        }
+    }
+}
+
+fn init(dir: &Path, name: &str) -> anyhow::Result<()> {
+    for key in Directory::init(dir, name)? {
+        println!("{}", key.encode());
+    }
+    Ok(())
+}
+
+fn serve(dir: &Path, listen: SocketAddr, logs: &Path) -> anyhow::Result<()> {
+    let logs = read_logs(logs)?;
+    let directory = Directory::open(dir)?;
+    let held = directory.check_marker().context("reading the marker")?;
+    if let Some(hold) = &held {
+        warn!("nothing will be signed: {hold}; run tally-witness accept-state if the state is the newest there is");
+    }
+    for log in logs.0.values().filter(|log| log.urls.is_empty()) {
+        warn!(origin = log.origin, "the list has no url for this log: a restored state may go unnoticed");
+    }
+    let clock: Clock = Arc::new(now);
+    let witness = Witness::new(directory.signers()?, logs, directory.store(), clock, held.as_ref()).context("opening the state")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(run(witness, listen))
+}
+
+async fn run(witness: Arc<Witness>, listen: SocketAddr) -> anyhow::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let listener = tokio::net::TcpListener::bind(listen).await.with_context(|| format!("listening on {listen}"))?;
+    let server = Server::start(listener, http::router(Arc::clone(&witness)))?;
+    announce(&server.address())?;
+    let asking = tokio::spawn(ask::ask_all(witness));
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    asking.abort();
+    server.stop().await;
+    info!("stopped");
+    Ok(())
+}
+
+fn accept_state(dir: &Path, logs: &Path, only: Option<&str>, checkpoints: &[PathBuf]) -> anyhow::Result<()> {
+    let logs = read_logs(logs)?;
+    let directory = Directory::open(dir)?;
+    let own = directory.signers().map(|signers| [signers.cosignature.key().clone(), signers.subtree.key().clone()])?;
+    let shown = checkpoints.iter().map(|path| read_checkpoint(path)).collect::<anyhow::Result<Vec<_>>>()?;
+    if let Some(origin) = only.filter(|origin| !logs.0.contains_key(*origin)) {
+        return Err(Advice::new(format!("{origin} is not on the list"), "give the origin as it stands in the log's checkpoints").into());
+    }
+    for log in logs.0.values().filter(|log| only.is_none_or(|only| only == log.origin)) {
+        match accept::accept(directory.store(), log, &own, &shown, now())? {
+            Some(known) => println!("{}: size {} at time {}", log.origin, known.tree().size, known.time),
+            None => println!("{}: nothing cosigned", log.origin),
+        }
+    }
+    if only.is_none() {
+        directory.mark().context("writing the marker")?;
+    }
+    Ok(())
+}
+
+fn read_logs(path: &Path) -> anyhow::Result<Logs> {
+    let bytes = read_limited(path, logs::MAX_BYTES as u64)?;
+    Logs::parse(&bytes).map_err(|error| {
+        Advice::new(
+            format!("{}: {error}", path.display()),
+            "the format is logs/v0 of the witness network: vkey, [origin], qpd, contact, [url]",
+        )
+        .into()
+    })
+}
+
+fn read_checkpoint(path: &Path) -> anyhow::Result<SignedCheckpoint> {
+    let bytes = read_limited(path, Note::MAX_BYTES as u64)?;
+    let malformed =
+        || Advice::new(format!("{} is not a signed checkpoint", path.display()), "give the file as the log or monitor serves it");
+    SignedCheckpoint::parse(&bytes).map_err(|_| malformed().into())
+}
+
+/// POSIX seconds; 0, which no cosignature may state, where the clock is before 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

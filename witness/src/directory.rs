@@ -1,0 +1,152 @@
+//! A witness's directory: keys, state, evidence, the lock, and the marker that tells a copy from the original.
+//!
+//! ```text
+//! DIR/keys/cosignature   type 04, mode 0600      DIR/state/<id>/known, hold
+//! DIR/keys/subtree       type 06, mode 0600      DIR/evidence/<id>/<digest>
+//! DIR/marker             where DIR was made      DIR/lock
+//! ```
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use anyhow::Context as _;
+use client::cli::Advice;
+use client::keys;
+use store::{Directory as FileStore, Lock, Store};
+use tlog::{KeyKind, KeyName, VerifierKey};
+
+use crate::state::States;
+use crate::{Hold, Signers};
+
+/// An opened directory; nobody else can open it until this is dropped.
+pub struct Directory {
+    path: PathBuf,
+    store: Arc<FileStore>,
+    _lock: Lock,
+}
+
+impl Directory {
+    /// Makes a witness: its directory and two keys, whose verifier keys are returned, type 04 first.
+    ///
+    /// # Errors
+    /// If the name cannot be a key's, or there are keys already.
+    pub fn init(path: &Path, name: &str) -> anyhow::Result<[VerifierKey; 2]> {
+        let name = KeyName::parse(name).filter(|name| name.as_str().len() <= 255).ok_or_else(|| {
+            Advice::new(
+                format!("{name:?} cannot be a witness's name"),
+                "use 1 to 255 bytes without spaces and plus signs, such as witness.example.org",
+            )
+        })?;
+        let keys = path.join(KEYS);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&keys).with_context(|| format!("creating {}", keys.display()))?;
+        let directory = Self::open(path)?;
+        let made = [(COSIGNATURE_KEY, KeyKind::CosignatureV1), (SUBTREE_KEY, KeyKind::MlDsa44)]
+            .map(|(file, kind)| keys::create(&keys.join(file), &name, kind));
+        let [cosignature, subtree] = made;
+        let made = [cosignature?, subtree?];
+        directory.mark().context("writing the marker")?;
+        Ok(made)
+    }
+
+    /// Opens a directory and takes its lock.
+    ///
+    /// # Errors
+    /// If there is no witness, or another process holds the lock.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        if !path.join(KEYS).is_dir() {
+            return Err(Advice::new(
+                format!("{} holds no witness", path.display()),
+                "make one with: tally-witness init --dir DIR --name NAME",
+            )
+            .into());
+        }
+        let lock = Lock::acquire(&path.join("lock")).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => {
+                let what = format!("another process is using {}", path.display());
+                anyhow::Error::from(Advice::new(what, "stop it first: two witnesses on one state would sign two histories"))
+            }
+            _ => anyhow::Error::from(error).context(format!("locking {}", path.display())),
+        })?;
+        let store = FileStore::open(path).with_context(|| format!("opening {}", path.display()))?;
+        store.clean().context("removing what an interrupted write left")?;
+        Ok(Self { path: path.to_owned(), store: Arc::new(store), _lock: lock })
+    }
+
+    /// The store of state and evidence.
+    #[must_use]
+    pub fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store) as Arc<dyn Store>
+    }
+
+    /// Reads the two keys.
+    ///
+    /// # Errors
+    /// If a key file is missing, damaged or open to others.
+    pub fn signers(&self) -> Result<Signers, keys::KeyFileError> {
+        let load = |file| keys::load(&self.path.join(KEYS).join(file));
+        Ok(Signers { cosignature: load(COSIGNATURE_KEY)?, subtree: load(SUBTREE_KEY)? })
+    }
+
+    /// Whether this is the directory that was marked, or a copy of it: [`Hold::Moved`].
+    ///
+    /// A restored or copied directory has a marker file with another inode number or birth time than the one that it names. (A restored
+    /// disk image has not: `specs/witness.md` section 6 says what is left for that.)
+    ///
+    /// # Errors
+    /// What reading gave.
+    pub fn check_marker(&self) -> io::Result<Option<Hold>> {
+        let Some(mut file) = open_if_there(&self.marker())? else {
+            // A witness that never signed has nothing that could be old.
+            return Ok((!States::new(self.store()).is_empty()?).then_some(Hold::Moved));
+        };
+        let mut text = String::new();
+        let expected = marker_text(&file.metadata()?);
+        (&mut file).take(4096).read_to_string(&mut text)?;
+        Ok((text != expected).then_some(Hold::Moved))
+    }
+
+    /// Marks this directory as the one whose state is current.
+    ///
+    /// # Errors
+    /// What writing gave.
+    pub fn mark(&self) -> io::Result<()> {
+        let path = self.marker();
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        // Written in place: the file states its own inode, so it cannot be made elsewhere and renamed. Cut short, it is a copy's.
+        let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+        let text = marker_text(&file.metadata()?);
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        File::open(&self.path)?.sync_all()
+    }
+
+    fn marker(&self) -> PathBuf {
+        self.path.join("marker")
+    }
+}
+
+/// What a marker file with this metadata must say. The machine's ID is left out where there is none.
+fn marker_text(metadata: &Metadata) -> String {
+    let born = metadata.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let born = born.map_or_else(|| "unknown".to_owned(), |time| time.as_nanos().to_string());
+    let machine = fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    format!("tallystick/witness-marker/v1\ninode {}\nborn {born}\nmachine {}\n", metadata.ino(), machine.trim())
+}
+
+fn open_if_there(path: &Path) -> io::Result<Option<File>> {
+    match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
+const KEYS: &str = "keys";
+const COSIGNATURE_KEY: &str = "cosignature";
+const SUBTREE_KEY: &str = "subtree";
