@@ -122,6 +122,7 @@ impl<R: Read> Reader<R> {
         }
         let pax = pending.pax.unwrap_or_default();
         let mut stored = pax.size.unwrap_or(raw.size);
+        header::check_type(raw.flag)?;
         let regular = matches!(raw.flag, 0 | b'0' | b'7' | b'S');
         if stored != 0 && !regular {
             return Err(Refusal::Tar("an entry that is no file has content"));

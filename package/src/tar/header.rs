@@ -53,6 +53,9 @@ impl Raw {
             path = [&text(&block[345..500])[..], b"/", &path].concat();
         }
         let flag = block[156];
+        if flag == b'S' && !gnu {
+            return Err(Refusal::Tar("a sparse entry without the GNU magic"));
+        }
         let device = if matches!(flag, b'3' | b'4') { [number(&block[329..337])?, number(&block[337..345])?] } else { [0, 0] };
         let owner = |range: std::ops::Range<usize>| if v7 { Vec::new() } else { text(&block[range]) };
         Ok(Self {
@@ -98,7 +101,14 @@ fn kind(raw: &Raw, link: Vec<u8>) -> Result<Kind, Refusal> {
         b'3' => Ok(Kind::Char(major, minor)),
         b'4' => Ok(Kind::Block(major, minor)),
         b'5' => Ok(Kind::Directory),
-        b'6' => Ok(Kind::Fifo),
+        _ => Ok(Kind::Fifo),
+    }
+}
+
+/// The types that [`name_and_kind`] knows.
+pub(super) fn check_type(flag: u8) -> Result<(), Refusal> {
+    match flag {
+        0 | b'0'..=b'7' | b'S' => Ok(()),
         b'g' => Err(Refusal::Tar("holds a global pax header")),
         _ => Err(Refusal::Tar("holds an entry of an unknown type")),
     }
