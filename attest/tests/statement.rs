@@ -1,0 +1,361 @@
+//! Statements: one of each kind, their bounds, and that everything else is refused.
+
+mod common;
+
+use attest::predicate::{
+    Action, Advisory, Affected, Change, ControlHead, InstallObservation, Kind, Observed, PackageFiles, PackageOrigin, Predicate, Rebuild,
+    RebuildResult, RepositoryState, RolesLeaf, Severity,
+};
+use attest::statement::StatementError;
+use attest::{Envelope, Statement, Subject};
+use common::{ATTR, claim, hash, head, key, purl};
+use proptest::prelude::*;
+
+fn about(predicate: Predicate) -> Statement {
+    Statement::about_package(&purl(ATTR), hash("attr.deb"), predicate)
+}
+
+fn origin() -> PackageOrigin {
+    PackageOrigin {
+        filename: "pool/main/a/attr/attr_2.5.1-4_amd64.deb".into(),
+        in_release: hash("InRelease"),
+        origin: "Debian".into(),
+        packages_path: "main/binary-amd64/Packages.xz".into(),
+        packages: hash("Packages"),
+        signers: vec!["0".repeat(40), "A".repeat(64)],
+        suite: "bookworm".into(),
+    }
+}
+
+fn advisory() -> Advisory {
+    let affected = Affected { before: Some("2".into()), digests: vec![], from: None, purl: "pkg:deb/debian/attr".into() };
+    Advisory {
+        action: Action::Warn,
+        advice: "Upgrade.".into(),
+        affected: vec![affected],
+        id: "T-1".into(),
+        previous: None,
+        reference: "CVE-2026-0001".into(),
+        sequence: 1,
+        severity: Severity::Critical,
+        summary: "A test.".into(),
+    }
+}
+
+fn state() -> RepositoryState {
+    RepositoryState { date: 1_700_000_000, index: "InRelease".into(), previous: Some(hash("before")), sequence: 2 }
+}
+
+fn observation() -> InstallObservation {
+    let mut ping = Observed::new("./usr/bin/ping".into(), Change::Modified);
+    (ping.mode, ping.caps, ping.uname, ping.gname) =
+        (Some("04755".into()), Some("0100".into()), Some("root".into()), Some("messagebus".into()));
+    let mut sh = Observed::new("./bin/sh".into(), Change::Diverted);
+    sh.to = Some("./bin/sh.distrib".into());
+    let mut link = Observed::new("./usr/lib/a\\040b".into(), Change::Generated);
+    (link.node, link.link, link.sha256) = (Some("link".into()), Some("../x".into()), Some(hash("x")));
+    InstallObservation::new(
+        hash("m"),
+        format!("sha256:{}", hash("image")),
+        vec![ping, sh, link, Observed::new("./etc/x".into(), Change::Missing)],
+    )
+    .0
+}
+
+/// One good statement of each kind, in the order of [`Kind::ALL`].
+fn all() -> Vec<Statement> {
+    let own = |subject, predicate| Statement { subject, predicate };
+    let leaf = RolesLeaf { signatures: vec![], text: "text\n".into() };
+    let rebuild = Rebuild { record: Some(hash("r")), result: RebuildResult::Different, sha256: Some(hash("y")), source: "attr 1".into() };
+    let name = RepositoryState::subject_name("deb", "debian", "bookworm-security");
+    vec![
+        claim(ATTR, "attr.deb", "m"),
+        about(Predicate::InstallObservation(observation())),
+        about(Predicate::PackageOrigin(origin())),
+        own(Subject::new(name, hash("InRelease")), Predicate::RepositoryState(state())),
+        about(Predicate::Rebuild(rebuild)),
+        own(advisory().subject(), Predicate::Advisory(advisory())),
+        own(leaf.subject(), Predicate::Roles(leaf)),
+        head(1, None, 1, 0, 10),
+    ]
+}
+
+/// The same JSON with every object's members sorted: what RFC 8785 demands.
+fn sorted(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::Object(members) => {
+            let mut members: Vec<_> = members.iter().collect();
+            members.sort_by_key(|(name, _)| name.as_bytes());
+            let members: Vec<String> = members.iter().map(|(name, value)| format!("\"{name}\":{}", sorted(value))).collect();
+            format!("{{{}}}", members.join(","))
+        }
+        serde_json::Value::Array(values) => format!("[{}]", values.iter().map(sorted).collect::<Vec<_>>().join(",")),
+        other => other.to_string(),
+    }
+}
+
+#[test]
+fn each_kind_round_trips_in_canonical_order() {
+    let all = all();
+    assert_eq!(all.iter().map(Statement::kind).collect::<Vec<_>>(), Kind::ALL);
+    for statement in all {
+        let bytes = statement.encode();
+        let value: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
+        assert_eq!(String::from_utf8(bytes.clone()), Ok(sorted(&value)));
+        assert_eq!(Statement::parse(&bytes).as_ref(), Ok(&statement));
+    }
+}
+
+#[test]
+fn kinds_have_one_name() {
+    for kind in Kind::ALL {
+        assert_eq!(Kind::from_uri(&kind.uri()), Some(kind));
+        assert_eq!(Kind::from_short_name(kind.short_name()), Some(kind));
+    }
+    assert_eq!(Kind::PackageFiles.uri(), "https://tallystick.dev/package-files/v1");
+    assert_eq!(Kind::from_uri("https://tallystick.dev/package-files/v2"), None);
+    assert_eq!(Kind::from_uri("package-files/v1"), None);
+}
+
+#[test]
+fn other_texts_are_refused() {
+    let good = String::from_utf8(claim(ATTR, "attr.deb", "m").encode()).expect("text");
+    for (from, to, error) in [
+        ("{\"_type\"", "{ \"_type\"", StatementError::NotCanonical),
+        ("\"bytes\":1000,\"lines\":10", "\"lines\":10,\"bytes\":1000", StatementError::NotCanonical),
+        ("\"lines\":10", "\"lines\":10.0", StatementError::Malformed),
+        ("\"lines\":10", "\"lines\":10,\"time\":1", StatementError::Malformed),
+        ("\"lines\":10,", "", StatementError::Malformed),
+        (
+            "\"lines\":10",
+            "\"lines\":1",
+            StatementError::BadPredicate("a manifest has at least 2 lines, at most 1,000,000, and at most 64 MiB"),
+        ),
+        ("Statement/v1", "Statement/v0.1", StatementError::Malformed),
+        ("files/v1", "files/v2", StatementError::UnknownPredicate),
+        ("files/v1", "origin/v1", StatementError::Malformed),
+        ("package-files/v1", "rebuild/v1", StatementError::Malformed),
+        ("\"subject\":[{", "\"subject\":[{\"uri\":\"x\",", StatementError::Malformed),
+        ("\"subject\":[", "\"subject\":[{\"digest\":{\"sha256\":\"00\"},\"name\":\"x\"},", StatementError::Malformed),
+        ("\"sha256\":", "\"sha512\":", StatementError::Malformed),
+        ("pkg:deb", "pkg:npm", StatementError::BadSubject("the name must be a canonical package URL")),
+        (
+            "pkg:deb/debian/",
+            "pkg:rpm/fedora/",
+            StatementError::BadSubject("header and payload digests belong to rpm packages, and only to them"),
+        ),
+    ] {
+        let bad = good.replacen(from, to, 1);
+        assert_ne!(bad, good, "{from}");
+        assert_eq!(Statement::parse(bad.as_bytes()), Err(error), "{from} -> {to}");
+    }
+    assert_eq!(Statement::parse(b""), Err(StatementError::Malformed));
+    assert_eq!(Statement::parse(&vec![b' '; 50_000]), Err(StatementError::TooLarge));
+    assert_eq!(Statement::parse(&[b'['; 100]), Err(StatementError::Malformed));
+}
+
+#[test]
+fn rpm_packages_carry_three_digests() {
+    let mut statement = claim("pkg:rpm/fedora/x@1-1.fc40?arch=x86_64", "x.rpm", "m");
+    assert!(statement.check().is_err());
+    (statement.subject.digest.rpm_header, statement.subject.digest.rpm_payload) = (Some(hash("h")), Some(hash("p")));
+    assert_eq!(Statement::parse(&statement.encode()).as_ref(), Ok(&statement));
+    statement.subject.digest.rpm_payload = None;
+    assert!(statement.check().is_err());
+}
+
+#[test]
+fn own_affairs_have_their_own_subject() {
+    for statement in all().into_iter().filter(|statement| statement.subject.name.starts_with("tallystick:")) {
+        let mut other = statement.clone();
+        other.subject.name = "tallystick:other".into();
+        assert!(matches!(other.check(), Err(StatementError::BadSubject(_))), "{:?}", statement.kind());
+        let mut other = statement.clone();
+        other.subject.digest.rpm_header = Some(hash("x"));
+        assert!(matches!(other.check(), Err(StatementError::BadSubject(_))), "{:?}", statement.kind());
+        if statement.kind() != Kind::RepositoryState {
+            let mut other = statement;
+            other.subject.digest.sha256 = hash("x");
+            assert!(matches!(other.check(), Err(StatementError::BadSubject(_))), "{:?}", other.kind());
+        }
+    }
+    for name in [
+        "tallystick:repository/deb/debian",
+        "tallystick:repository/npm/debian/x",
+        "tallystick:repository/deb/Debian/x",
+        "tallystick:repository/deb/debian/a b",
+    ] {
+        let statement = Statement { subject: Subject::new(name.into(), hash("x")), predicate: Predicate::RepositoryState(state()) };
+        assert!(matches!(statement.check(), Err(StatementError::BadSubject(_))), "{name}");
+    }
+}
+
+/// Each change must make its predicate bad.
+fn refused<P: Clone>(good: &P, check: impl Fn(P) -> Result<(), StatementError>, changes: &[fn(&mut P)]) {
+    assert_eq!(check(good.clone()), Ok(()));
+    for (number, change) in changes.iter().enumerate() {
+        let mut bad = good.clone();
+        change(&mut bad);
+        assert!(matches!(check(bad), Err(StatementError::BadPredicate(_))), "change {number}");
+    }
+}
+
+#[test]
+fn bounds_of_claims_and_origins() {
+    let files = PackageFiles { bytes: 10, lines: 2, manifest: hash("m") };
+    let check = |files| about(Predicate::PackageFiles(files)).check();
+    refused(
+        &files,
+        check,
+        &[|files| files.lines = 1, |files| files.lines = 1_000_001, |files| files.bytes = (64 << 20) + 1, |files| files.bytes = u64::MAX],
+    );
+    let check = |origin| about(Predicate::PackageOrigin(origin)).check();
+    refused(
+        &origin(),
+        check,
+        &[
+            |origin| origin.filename = String::new(),
+            |origin| origin.suite = "a\nb".into(),
+            |origin| origin.origin = "x".repeat(1_025),
+            |origin| origin.packages_path = "\0".into(),
+            |origin| origin.signers = vec![],
+            |origin| origin.signers.reverse(),
+            |origin| origin.signers = vec!["0".repeat(40), "0".repeat(40)],
+            |origin| origin.signers = vec!["a".repeat(40)],
+            |origin| origin.signers = vec!["A".repeat(39)],
+        ],
+    );
+}
+
+#[test]
+fn bounds_of_chained_statements() {
+    let check = |advisory: Advisory| Statement { subject: advisory.subject(), predicate: Predicate::Advisory(advisory) }.check();
+    refused(
+        &advisory(),
+        check,
+        &[
+            |advisory| advisory.sequence = 0,
+            |advisory| advisory.sequence = 2,
+            |advisory| advisory.sequence = u64::MAX,
+            |advisory| advisory.previous = Some(hash("x")),
+            |advisory| advisory.id = "x".repeat(65),
+            |advisory| advisory.id = String::new(),
+            |advisory| advisory.advice = "a\u{85}b".into(),
+            |advisory| advisory.summary = "x".repeat(1_025),
+            |advisory| advisory.reference = String::new(),
+            |advisory| advisory.affected = vec![],
+            |advisory| advisory.action = Action::Withdraw,
+            |advisory| advisory.affected = vec![advisory.affected[0].clone(); 65],
+            |advisory| advisory.affected[0].purl = "attr".into(),
+            |advisory| advisory.affected[0].from = Some(String::new()),
+            |advisory| advisory.affected[0].before = Some("\n".into()),
+            |advisory| advisory.affected[0].digests = vec![hash("x"), hash("x")],
+        ],
+    );
+    let good = ControlHead { advisory: 0, previous: None, roles: 1, sequence: 1, size: 1, time: 1 };
+    let check = |head: ControlHead| Statement { subject: head.subject(), predicate: Predicate::ControlHead(head) }.check();
+    refused(
+        &good,
+        check,
+        &[
+            |head| head.sequence = 2,
+            |head| head.roles = 0,
+            |head| head.size = 0,
+            |head| head.time = u64::MAX,
+            |head| head.advisory = 1 << 53,
+        ],
+    );
+    let name = RepositoryState::subject_name("deb", "debian", "bookworm");
+    let check = |state| Statement { subject: Subject::new(name.clone(), hash("x")), predicate: Predicate::RepositoryState(state) }.check();
+    refused(
+        &state(),
+        check,
+        &[|state| state.previous = None, |state| state.sequence = 1, |state| state.date = u64::MAX, |state| state.index = String::new()],
+    );
+}
+
+#[test]
+fn bounds_of_observations_and_rebuilds() {
+    let check = |observation| about(Predicate::InstallObservation(observation)).check();
+    refused(
+        &observation(),
+        check,
+        &[
+            |observation| observation.image = "debian:12".into(),
+            |observation| observation.entries.reverse(),
+            |observation| observation.entries.push(observation.entries[3].clone()),
+            |observation| observation.full = Some(attest::predicate::FullList { entries: 4, sha256: hash("x") }),
+            |observation| observation.entries[0].path = "bin/sh".into(),
+            |observation| observation.entries[0].path = "./bin/../sh".into(),
+            |observation| observation.entries[0].to = None,
+            |observation| observation.entries[1].to = Some("./x".into()),
+            |observation| observation.entries[2].mode = Some("4755".into()),
+            |observation| observation.entries[2].caps = Some("0A".into()),
+            |observation| observation.entries[2].caps = Some(String::new()),
+            |observation| observation.entries[2].uname = Some("a b".into()),
+            |observation| observation.entries[3].node = Some("door".into()),
+            |observation| observation.entries[3].link = Some(String::new()),
+        ],
+    );
+    let good = Rebuild { record: None, result: RebuildResult::Same, sha256: None, source: "attr".into() };
+    let check = |rebuild| about(Predicate::Rebuild(rebuild)).check();
+    refused(
+        &good,
+        check,
+        &[
+            |rebuild| rebuild.sha256 = Some(hash("x")),
+            |rebuild| rebuild.result = RebuildResult::Different,
+            |rebuild| rebuild.source = String::new(),
+        ],
+    );
+}
+
+#[test]
+fn long_observations_keep_what_explains_most() {
+    let mut entries: Vec<Observed> = (0..5_000).map(|number| Observed::new(format!("./var/cache/{number}"), Change::Generated)).collect();
+    let mut last = Observed::new("./zzz".into(), Change::Modified);
+    last.mode = Some("04755".into());
+    entries.push(last.clone());
+    let (observation, text) = InstallObservation::new(hash("m"), format!("sha256:{}", hash("image")), entries);
+    let (full, text) = (observation.full.clone().expect("a part"), text.expect("the full list"));
+    assert_eq!((full.entries, full.sha256), (5_001, attest::Hash::digest(&text)));
+    assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 5_001);
+    assert_eq!(observation.entries.last(), Some(&last));
+    assert!((500..1_500).contains(&observation.entries.len()), "{}", observation.entries.len());
+    let statement = about(Predicate::InstallObservation(observation));
+    assert_eq!(statement.check(), Ok(()));
+    assert!(Envelope::sign(statement.encode(), &key("b1")).is_ok());
+}
+
+#[test]
+fn the_same_observations_in_another_order_are_the_same_statement() {
+    let image = || format!("sha256:{}", hash("image"));
+    let one = |path: &str| Observed::new(path.into(), Change::Missing);
+    let a = InstallObservation::new(hash("m"), image(), vec![one("./a"), one("./b"), one("./a")]);
+    let b = InstallObservation::new(hash("m"), image(), vec![one("./b"), one("./a")]);
+    assert_eq!((a.0.entries.len(), &a.1), (2, &None));
+    assert_eq!(a, b);
+}
+
+proptest! {
+    #[test]
+    fn texts_of_every_kind_survive(summary in "\\PC{1,200}", id in "[!-~]{1,64}", digests in proptest::collection::btree_set(any::<[u8; 32]>(), 0..5)) {
+        let mut advisory = advisory();
+        (advisory.summary, advisory.id) = (summary, id);
+        advisory.affected[0].digests = digests.into_iter().map(attest::Hash::new).collect();
+        let statement = Statement { subject: advisory.subject(), predicate: Predicate::Advisory(advisory) };
+        if statement.check().is_ok() {
+            prop_assert_eq!(Statement::parse(&statement.encode()), Ok(statement));
+        }
+    }
+
+    #[test]
+    fn what_is_read_is_written_the_same(which in 0_usize..8, place in 0_usize..3_000, byte in any::<u8>()) {
+        let mut bytes = all()[which].encode();
+        let place = place % bytes.len();
+        bytes[place] = byte;
+        if let Ok(statement) = Statement::parse(&bytes) {
+            prop_assert_eq!(statement.encode(), bytes);
+        }
+    }
+}
