@@ -31,6 +31,8 @@ mod proof;
 pub mod prover;
 mod quorum;
 mod range;
+mod say;
+mod signing;
 mod text;
 pub mod tile;
 pub mod tlog_proof;

@@ -56,11 +56,14 @@ impl Quorum {
         let Some(root) = self.root else { return Some(true) };
         let owned = self.owned(owners);
         let spread = self.spread(owners, &owned)?;
-        let found = (0..1_u64 << spread.len()).any(|assignment| {
-            let side = |owner: usize| match spread.iter().position(|other| *other == owner) {
+        let bits: Vec<Option<usize>> = (0..owners.len()).map(|owner| spread.iter().position(|other| *other == owner)).collect();
+        // A and B can change names, so the first of these owners works for A.
+        let found = (0..1_u64 << spread.len().saturating_sub(1)).any(|half| {
+            let assignment = half << 1;
+            let side = |owner: usize| match bits.get(owner) {
                 // An owner with keys in several places works for one party, in all of them.
-                Some(bit) => Sides { a: assignment >> bit & 1 == 0, b: assignment >> bit & 1 == 1, both: false },
-                None => Sides { a: true, b: true, both: false },
+                Some(Some(bit)) => Sides { a: assignment >> bit & 1 == 0, b: assignment >> bit & 1 == 1, both: false },
+                _ => Sides { a: true, b: true, both: false },
             };
             self.sides(root, owners, &owned, &side).both
         });

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
 
 use crate::Hash;
 
@@ -24,7 +25,9 @@ pub(crate) fn decimal(text: &str) -> Option<u64> {
 /// Reads padded, canonical base64 (RFC 4648 section 4).
 pub(crate) fn base64(text: &str) -> Option<Vec<u8>> {
     let bytes = STANDARD.decode(text).ok()?;
-    (encode_base64(&bytes) == text).then_some(bytes)
+    // The bytes may be a secret key's: the second copy is erased.
+    let again = Zeroizing::new(encode_base64(&bytes));
+    (*again == text).then_some(bytes)
 }
 
 /// The inverse of [`base64`].

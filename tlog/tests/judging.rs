@@ -224,6 +224,26 @@ fn limits_come_before_work() {
     assert!(largest.len() <= MAX_BODY && AddCheckpoint::parse(largest.as_bytes()).is_ok());
 }
 
+/// R is the identity and S = k * a, made for this message: the bare equation holds, strict verification refuses R.
+#[test]
+fn a_signature_with_a_point_of_small_order_is_refused() {
+    let s = "95c0fdcc54fccad1f2b8bc9b96aa6837c82f86349e6576ad29ca3ece7b7ea905";
+    let signature = [&[1_u8][..], &[0; 31], &hex::decode(s).unwrap()].concat();
+    let key = SigningKey::from_seed(fixture::name("a"), KeyKind::Ed25519, &[1; 32]).unwrap();
+    let lax = ed25519_dalek::VerifyingKey::from_bytes(key.key().public().try_into().unwrap()).unwrap();
+    let parsed = ed25519_dalek::Signature::from_slice(&signature).unwrap();
+    assert!(ed25519_dalek::Verifier::verify(&lax, b"message", &parsed).is_ok(), "the vector is what it claims to be");
+    assert!(!key.key().verify(b"message", &signature));
+}
+
+#[test]
+fn errors_speak_to_people() {
+    let error = Policy::parse(b"\nquorum x\n").unwrap_err();
+    assert_eq!(error.to_string(), "line 2: the quorum is not defined on an earlier line");
+    assert_eq!(VerifierKey::parse("x").unwrap_err().to_string().split(';').count(), 2, "what is wrong; what to do");
+    assert_eq!(signed(13, false).verify_log(&[]).unwrap_err().to_string(), "no known key signed");
+}
+
 #[test]
 fn secrets_are_not_shown() {
     let [key, _] = log();
