@@ -18,7 +18,8 @@ fn three_hundred_real_packages() {
         return;
     }
     let cache = kept("packages");
-    let chosen = choose(&index());
+    let index = index();
+    let chosen = choose(&index);
     let files = download(&cache, &chosen);
     assert!(files.len() >= COUNT, "only {} packages could be downloaded", files.len());
 
@@ -35,6 +36,7 @@ fn three_hundred_real_packages() {
         assert!(ours == theirs, "{}: the second implementation differs", file.display());
         for entry in deb.manifest.entries() {
             *tags.entry(entry.class.tag()).or_default() += 1;
+            *tags.entry("hardlink").or_default() += usize::from(entry.hardlink.is_some());
         }
         check_against_apt(deb, file, &chosen);
     }
