@@ -3,7 +3,7 @@
 mod common;
 
 use attest::Envelope;
-use attest::envelope::{EnvelopeError, MAX_BYTES, MAX_PAYLOAD, pae};
+use attest::envelope::{EnvelopeError, KnownKeys, MAX_BYTES, MAX_PAYLOAD, pae};
 use common::key;
 use proptest::prelude::*;
 use tlog::{KeyKind, KeyName, Signer, SigningKey};
@@ -38,6 +38,21 @@ fn other_payloads_and_keys_do_not_verify() {
         let other = Envelope::parse(good.replace(from, &to).as_bytes()).expect("well-formed");
         assert_eq!(other.verify(), Err(EnvelopeError::BadSignature), "{to}");
     }
+}
+
+#[test]
+fn known_keys_change_nothing() {
+    let mut keys = KnownKeys::default();
+    keys.insert(key("b1").key());
+    keys.insert(key("a\"b").key());
+    for name in ["b1", "b2"] {
+        let bytes = Envelope::sign(b"hello".to_vec(), &key(name)).expect("signed").encode();
+        let read = Envelope::parse_known(&bytes, &keys).expect("canonical");
+        assert_eq!((read.verify(), Ok(read)), (Ok(()), Envelope::parse(&bytes)));
+    }
+    let odd = text(&Envelope::sign(b"hello".to_vec(), &key("b1")).expect("signed"))
+        .replace(&key("b1").key().encode(), &key("a\"b").key().encode());
+    assert_eq!(Envelope::parse_known(odd.as_bytes(), &keys), Envelope::parse(odd.as_bytes()));
 }
 
 #[test]

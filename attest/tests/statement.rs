@@ -241,6 +241,8 @@ fn bounds_of_chained_statements() {
             |advisory| advisory.id = "x".repeat(65),
             |advisory| advisory.id = String::new(),
             |advisory| advisory.advice = "a\u{85}b".into(),
+            |advisory| advisory.advice = "do not \u{202e}evaug".into(),
+            |advisory| advisory.advice = "a\u{2028}b".into(),
             |advisory| advisory.summary = "x".repeat(1_025),
             |advisory| advisory.reference = String::new(),
             |advisory| advisory.affected = vec![],

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 use tlog::{Hash, VerifierKey};
 
-use crate::envelope::Envelope;
+use crate::envelope::{Envelope, KnownKeys};
 use crate::predicate::{ControlHead, Kind, Predicate, RepositoryState};
 use crate::roles::{ChainError, KeyState, Role, RoleKey, RolesChain, SignedRoles};
 use crate::statement::Statement;
@@ -85,7 +85,12 @@ impl Judge {
     /// Parses and verifies an envelope and its statement: all that needs no roles. The slow part, and free of state, so
     /// that many threads can do it.
     pub fn open(leaf: &[u8]) -> Result<(Envelope, Statement), Refusal> {
-        let envelope = Envelope::parse(leaf).map_err(Refusal::Envelope)?;
+        Self::open_known(leaf, &KnownKeys::default())
+    }
+
+    /// The same, faster for keys that are known ([`Judge::known_keys`]).
+    pub fn open_known(leaf: &[u8], keys: &KnownKeys) -> Result<(Envelope, Statement), Refusal> {
+        let envelope = Envelope::parse_known(leaf, keys).map_err(Refusal::Envelope)?;
         envelope.verify().map_err(Refusal::Envelope)?;
         let statement = Statement::parse(envelope.payload()).map_err(Refusal::Statement)?;
         Ok((envelope, statement))
@@ -177,6 +182,16 @@ impl Judge {
     pub fn is_void(&self, leaf: &Leaf) -> bool {
         let from = self.roles.compromised_from(&leaf.key);
         leaf.statement.kind() != Kind::Roles && from.is_some_and(|from| from <= leaf.index)
+    }
+
+    /// All keys of the roles in force, decoded.
+    #[must_use]
+    pub fn known_keys(&self) -> KnownKeys {
+        let mut keys = KnownKeys::default();
+        if let Some(current) = self.roles.current() {
+            Role::ALL.into_iter().flat_map(|role| current.roles.keys(role)).for_each(|entry| keys.insert(&entry.key));
+        }
+        keys
     }
 
     /// The chain of roles.

@@ -59,7 +59,7 @@ impl fmt::Display for Refusal {
             Self::Statement(error) => error.fmt(f),
             Self::NoRoles => f.write_str("the log has no roles yet"),
             Self::UnknownKey => f.write_str("the roles do not name this key; ask the foundation to add it"),
-            Self::WrongRole { needed } => write!(f, "the key is not a {} in the roles", needed.word()),
+            Self::WrongRole { needed } => write!(f, "the roles do not name this key as {}", needed.word()),
             Self::OutOfScope { subject } => write!(f, "the key's scopes do not cover {subject}"),
             Self::Retired => f.write_str("the key is retired"),
             Self::Compromised { from } => write!(f, "the key is compromised from entry {from} on"),

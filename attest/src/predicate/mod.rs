@@ -203,9 +203,11 @@ pub(crate) const fn is_integer(number: u64) -> bool {
     number <= json::MAX_INTEGER
 }
 
-/// Whether a text is one line of 1 to `max` bytes without control characters.
+/// Whether a text is one line of 1 to `max` bytes that shows what it says: no control characters, no line or paragraph
+/// separators, nothing that changes the direction of writing.
 pub(crate) fn is_line(text: &str, max: usize) -> bool {
-    !text.is_empty() && text.len() <= max && !text.chars().any(char::is_control)
+    let hidden = |c: char| c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !text.is_empty() && text.len() <= max && !text.chars().any(hidden)
 }
 
 /// Whether sequence and previous belong together: the first is number 1 and has none before it.
