@@ -1,0 +1,10 @@
+//! Accepted bundles re-encode to the same bytes.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(value) = attest::Bundle::parse(bytes) {
+        assert_eq!(value.encode(), bytes);
+    }
+});
