@@ -128,7 +128,7 @@ impl Logs {
 
 /// Lines that say something, with their numbers.
 fn significant(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    (1..).zip(text.lines()).filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+    (1..).zip(text.split_terminator('\n')).filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
 }
 
 struct Lines<I: Iterator> {
