@@ -8,6 +8,7 @@ use client::cli::{Documentation, announce, read_limited};
 use tlog::Policy;
 
 use crate::clock::SystemClock;
+use crate::roles::bootstrap_files;
 use crate::{Config, build, init};
 
 /// A transparency log for what builders attest about packages
@@ -71,10 +72,14 @@ impl Cli {
     }
 }
 
-fn serve(dir: PathBuf, listen: &str, policy: &std::path::Path, _roles: Option<PathBuf>) -> anyhow::Result<()> {
+fn serve(dir: PathBuf, listen: &str, policy: &std::path::Path, roles: Option<PathBuf>) -> anyhow::Result<()> {
     let text = read_limited(policy, Policy::MAX_BYTES as u64)?;
     let policy = Policy::parse(&text).map_err(|error| anyhow::anyhow!("{}, line {}: {}", policy.display(), error.line, error.reason))?;
-    let config = Config::new(dir, listen, policy);
+    let roles = roles.map(|roles| bootstrap_files(&roles)).transpose()?;
+    if roles.as_ref().is_some_and(|roles| roles.policy != tlog::Hash::digest(&text)) {
+        tracing::warn!("the roles name another witness policy than the one given here (SHA-256 of the file)");
+    }
+    let config = Config { roles, ..Config::new(dir, listen, policy) };
     let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
     runtime.block_on(async {
         let (server, address) = build(config).await?;

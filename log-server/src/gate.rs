@@ -1,6 +1,8 @@
 //! What decides about an entry when its turn has come, in the order of the log. The sequencer knows no more of packages and
 //! roles than this.
 
+use tlog::Tree;
+
 use crate::pool::{Entry, Refusal};
 
 /// The decision about one entry.
@@ -31,8 +33,8 @@ pub trait Gate: Send {
     /// The entries taken since the last [`Gate::record`] were not committed.
     fn abandon(&mut self);
 
-    /// These entries, from leaf `first`, are published.
-    fn record(&mut self, first: u64, entries: &[Entry<Self::Meta>]) -> Result<(), Broken>;
+    /// These entries, from leaf `first`, are published; the tree ends with them.
+    fn record(&mut self, first: u64, entries: &[Entry<Self::Meta>], tree: &Tree) -> Result<(), Broken>;
 
     /// Called between rounds, with the time in POSIX seconds.
     fn tidy(&mut self, now: u64);
@@ -49,7 +51,7 @@ impl Gate for OpenGate {
         Ok(Verdict::Take)
     }
     fn abandon(&mut self) {}
-    fn record(&mut self, _: u64, _: &[Entry<()>]) -> Result<(), Broken> {
+    fn record(&mut self, _: u64, _: &[Entry<()>], _: &Tree) -> Result<(), Broken> {
         Ok(())
     }
     fn tidy(&mut self, _: u64) {}

@@ -76,6 +76,12 @@ impl LogKeys {
         self.ed25519.key().name().as_str()
     }
 
+    /// The Ed25519 signer, for the envelope of the first roles.
+    #[must_use]
+    pub fn envelope_signer(&self) -> &dyn Signer {
+        &*self.ed25519
+    }
+
     /// Both verifier keys, Ed25519 first.
     #[must_use]
     pub fn verifier_keys(&self) -> [VerifierKey; 2] {

@@ -9,8 +9,10 @@
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod entries;
 pub mod gate;
 pub mod http;
+pub mod index;
 pub mod init;
 pub mod keys;
 pub mod layout;
@@ -20,6 +22,7 @@ pub mod pool;
 pub mod prover;
 pub mod quorum;
 pub mod recover;
+pub mod roles;
 pub mod sequencer;
 pub mod server;
 pub mod shared;

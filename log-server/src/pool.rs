@@ -129,7 +129,7 @@ impl<M> Pool<M> {
     }
 
     /// Blocks until a batch is due: its first entry is `interval` old, or `bytes` or `entries` are reached, or the pool is
-    /// closed; at most `idle`.
+    /// closed; at most `idle` while there is nothing.
     pub fn wait(&self, interval: Duration, bytes: usize, entries: usize, idle: Duration) {
         let deadline = Instant::now() + idle;
         let mut inner = self.lock();
@@ -137,11 +137,11 @@ impl<M> Pool<M> {
             let due = inner.first_arrival.map(|first| first + interval);
             let now = Instant::now();
             let full = inner.queued_bytes >= bytes || inner.queue.len() >= entries;
-            if full || inner.closed || now >= deadline || due.is_some_and(|due| now >= due) {
+            if full || inner.closed || now >= due.unwrap_or(deadline) {
                 return;
             }
             // Arrivals in a begun batch wake nobody: a look every few milliseconds notices a full one.
-            let until = due.map_or(deadline, |due| due.min(deadline).min(now + Duration::from_millis(5)));
+            let until = due.map_or(deadline, |due| due.min(now + Duration::from_millis(5)));
             inner = self.arrived.wait_timeout(inner, until - now).unwrap_or_else(PoisonError::into_inner).0;
         }
     }

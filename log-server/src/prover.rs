@@ -50,6 +50,12 @@ impl Prover {
         }
     }
 
+    /// The stored hash of leaf `index` of `tree` and its proof, verified.
+    pub fn prove_stored(&self, tree: &Tree, index: u64) -> Result<(Hash, InclusionProof), VerifyError> {
+        let leaf = self.node(tree.size, 0, index)?;
+        Ok((leaf, self.prove(tree, index, &leaf)?))
+    }
+
     /// RFC 6962 `PATH`, over leaves `[start, end)`.
     fn path(&self, size: u64, index: u64, start: u64, end: u64, out: &mut Vec<Hash>) -> Result<(), VerifyError> {
         if end - start == 1 {

@@ -168,7 +168,7 @@ impl<G: Gate> Sequencer<G> {
         }
         self.parts.pool.answer_late(view);
         let entries = std::mem::take(&mut self.in_flight);
-        let recorded = self.parts.gate.record(self.first, &entries);
+        let recorded = if entries.is_empty() { Ok(()) } else { self.parts.gate.record(self.first, &entries, &view.tree) };
         for (index, entry) in (self.first..).zip(entries) {
             self.parts.pool.release(entry, &logged(index));
         }

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use attest::Judge;
 use client::cli::Advice;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -19,14 +20,16 @@ use tokio::sync::Semaphore;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
-use crate::gate::OpenGate;
-use crate::http::{App, Door, router};
+use crate::gate::{Gate, OpenGate};
+use crate::http::{App, Door, MEMORY_KIB, router};
 use crate::keys::LogKeys;
 use crate::layout;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::pool::Pool;
+use crate::prover::Prover;
 use crate::quorum::Quorum;
+use crate::roles::{Bootstrap, Checked, Desk, Manifests, RolesGate, State, open_index};
 use crate::sequencer::{Pace, Parts, Sequencer, run};
 use crate::shared::Shared;
 use crate::witnesses::Witnesses;
@@ -39,15 +42,19 @@ pub struct Config {
     pub listen: String,
     /// The witness policy.
     pub policy: Policy,
+    /// The first roles of a new log; of no effect later.
+    pub roles: Option<Bootstrap>,
     /// The time; the machine's unless a test says otherwise.
     pub clock: Arc<dyn Clock>,
+    /// Longest time for a request's headers, and for a connection's next request.
+    pub header_time: Duration,
 }
 
 impl Config {
     /// With the machine's clock.
     #[must_use]
     pub fn new(dir: PathBuf, listen: &str, policy: Policy) -> Self {
-        Self { dir, listen: listen.to_owned(), policy, clock: Arc::new(SystemClock) }
+        Self { dir, listen: listen.to_owned(), policy, roles: None, clock: Arc::new(SystemClock), header_time: HEADER_TIME }
     }
 }
 
@@ -55,7 +62,7 @@ impl Config {
 pub struct Server {
     listener: TcpListener,
     app: Arc<App>,
-    connections: usize,
+    limits: Limits,
     sequencer: Box<dyn FnOnce() + Send>,
     /// Held until the server ends: one server on one directory.
     _lock: Lock,
@@ -64,37 +71,103 @@ pub struct Server {
 /// Opens the log's directory, finishes what the last process committed, and binds the port.
 pub async fn build(config: Config) -> anyhow::Result<(Server, SocketAddr)> {
     let settings = read_settings(&config.dir)?;
-    if !settings.open {
-        let hint = "give its roles with --roles FILE, or make a log for tests with: tally-log init --open";
-        return Err(Advice::new("a log needs roles that say who may add what", hint).into());
+    if settings.open && config.roles.is_some() {
+        return Err(Advice::new("a log made with --open takes no roles", "leave --roles away, or make another log without --open").into());
     }
     let lock = lock(&config.dir)?;
     let directory = Directory::open(&config.dir).with_context(|| format!("opening {}", config.dir.display()))?;
     directory.clean().with_context(|| format!("cleaning {}", config.dir.display()))?;
     let store: Arc<dyn Store> = Arc::new(directory);
     let keys = Arc::new(load_keys(&config, &settings)?);
-    let ledger = Ledger::open(store.clone(), keys).map_err(unopened)?;
+    let ledger = Ledger::open(store, keys).map_err(unopened)?;
     check_policy(&config.policy);
     let quorum = quorum(&config.policy, &settings)?;
-    let (shared, metrics) = (Arc::new(Shared::default()), Arc::new(Metrics::default()));
-    let pool = Arc::new(Pool::new(settings.queue_bytes));
-    let stale_after = if quorum.is_none() { 0 } else { settings.republish_seconds * 2 };
-    let parts = Parts {
-        ledger,
-        quorum,
-        pool: pool.clone(),
-        gate: OpenGate,
-        shared: shared.clone(),
-        clock: config.clock.clone(),
-        metrics: metrics.clone(),
-        pace: pace(&settings),
-    };
-    let sequencer = Sequencer::new(parts);
-    let app = Arc::new(App { shared, store, metrics, clock: config.clock, stale_after, door: Door::Open(pool) });
     let listener = TcpListener::bind(&config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
     let address = listener.local_addr().context("reading the bound address")?;
-    let sequencer = Box::new(move || run(sequencer, DRAIN));
-    Ok((Server { listener, app, connections: settings.connections, sequencer, _lock: lock }, address))
+    let limits = Limits { connections: settings.connections, header_time: config.header_time };
+    let opened = Opened { config, settings, ledger, quorum };
+    let (app, sequencer) = if opened.settings.open { opened.open_door() } else { opened.roles_door()? };
+    Ok((Server { listener, app, limits, sequencer, _lock: lock }, address))
+}
+
+/// An opened log before it is decided who may add what.
+struct Opened {
+    config: Config,
+    settings: Settings,
+    ledger: Ledger,
+    quorum: Quorum,
+}
+
+/// What answers, and what sequences.
+type Running = (Arc<App>, Box<dyn FnOnce() + Send>);
+
+/// What a connection may take.
+#[derive(Clone, Copy)]
+struct Limits {
+    connections: usize,
+    header_time: Duration,
+}
+
+impl Opened {
+    fn open_door(self) -> Running {
+        tracing::warn!("this log is open: anyone may add anything, and nothing that it holds is vouched for");
+        let pool = Arc::new(Pool::new(self.settings.queue_bytes));
+        self.assemble(pool.clone(), OpenGate, Door::Open(pool))
+    }
+
+    fn roles_door(self) -> anyhow::Result<Running> {
+        let committed = self.ledger.committed().tree();
+        let store = self.ledger.store().clone();
+        let now = self.config.clock.now();
+        let State { index, judge } = open_index(&self.config.dir.join(layout::INDEX), &*store, &committed, now)?;
+        let (judge, first) = match judge {
+            Some(judge) => (judge, None),
+            None => self.bootstrap()?,
+        };
+        let pool = Arc::new(Pool::new(self.settings.queue_bytes));
+        let manifests = Manifests::open(store.clone(), index.clone(), self.settings.manifest_quota_bytes)?;
+        let desk = Arc::new(Desk::new(&self.settings.origin, pool.clone(), index, manifests, store, judge));
+        if let Some(leaf) = first {
+            let Ok(Ok(Checked::New(roles))) = desk.check(&leaf) else { anyhow::bail!("the roles cannot be the first leaf") };
+            let queued = pool.submit(Some(roles.identity()), leaf, *roles);
+            drop(queued.map_err(|_| anyhow::anyhow!("the roles do not fit into the queue"))?);
+        }
+        Ok(self.assemble(pool, RolesGate::new(desk.clone()), Door::Roles(desk)))
+    }
+
+    /// The first roles of a log without leaves: the judge that expects them, and the leaf.
+    fn bootstrap(&self) -> anyhow::Result<(Judge, Option<Vec<u8>>)> {
+        let Some(roles) = &self.config.roles else {
+            let hint = "give its roles with --roles FILE, or make a log for tests with: tally-log init --open";
+            return Err(Advice::new("a new log needs roles that say who may add what", hint).into());
+        };
+        if roles.origin != self.settings.origin {
+            let what = format!("the roles are of the log {}, and this is {}", roles.origin, self.settings.origin);
+            return Err(Advice::new(what, "write the roles for this log's origin and sign them again").into());
+        }
+        let leaf = roles.envelope(self.ledger.keys().envelope_signer())?;
+        Ok((roles.judge(), Some(leaf)))
+    }
+
+    fn assemble<G: Gate + 'static>(self, pool: Arc<Pool<G::Meta>>, gate: G, door: Door) -> Running {
+        let Self { config, settings, ledger, quorum } = self;
+        let (shared, metrics) = (Arc::new(Shared::default()), Arc::new(Metrics::default()));
+        let stale_after = if quorum.is_none() { 0 } else { settings.republish_seconds * 2 };
+        let store = ledger.store().clone();
+        let app = App {
+            shared: shared.clone(),
+            prover: Prover::new(store.clone()),
+            memory: Arc::new(Semaphore::new(MEMORY_KIB)),
+            store,
+            metrics: metrics.clone(),
+            clock: config.clock.clone(),
+            stale_after,
+            door,
+        };
+        let parts = Parts { ledger, quorum, pool, gate, shared, clock: config.clock, metrics, pace: pace(&settings) };
+        let sequencer = Sequencer::new(parts);
+        (Arc::new(app), Box::new(move || run(sequencer, DRAIN)))
+    }
 }
 
 impl Server {
@@ -103,7 +176,7 @@ impl Server {
         let sequencer = thread::Builder::new().name("sequencer".to_owned()).spawn(self.sequencer).context("starting the sequencer")?;
         let graceful = GracefulShutdown::new();
         tokio::select! {
-            () = accept(&self.listener, &self.app, self.connections, &graceful) => {}
+            () = accept(&self.listener, &self.app, self.limits, &graceful) => {}
             () = shutdown => {}
         }
         tracing::info!("shutting down");
@@ -117,12 +190,12 @@ impl Server {
     }
 }
 
-/// Accepts connections, at most `limit` at a time. An error of one connection ends that connection.
-async fn accept(listener: &TcpListener, app: &Arc<App>, limit: usize, graceful: &GracefulShutdown) {
+/// Accepts connections, a limited number at a time. An error of one connection ends that connection.
+async fn accept(listener: &TcpListener, app: &Arc<App>, limits: Limits, graceful: &GracefulShutdown) {
     let service = TowerToHyperService::new(router(app.clone()));
-    let places = Arc::new(Semaphore::new(limit));
+    let places = Arc::new(Semaphore::new(limits.connections));
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(MAX_HEADERS).keep_alive(true);
+    http.timer(TokioTimer::new()).header_read_timeout(limits.header_time).max_buf_size(MAX_HEADERS).keep_alive(true);
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
         let (stream, _) = match listener.accept().await {

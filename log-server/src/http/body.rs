@@ -1,5 +1,6 @@
 //! Request bodies: the limit stands before the first byte is read, and a time after which nobody waits for more.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -7,16 +8,21 @@ use axum::http::Request;
 use axum::http::header;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Problem;
 
 /// The body, of at most `limit` bytes, if it comes within `time`.
 pub async fn read(request: Request<Body>, limit: usize, time: Duration) -> Result<Bytes, Problem> {
-    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if length.is_some_and(|length| length > limit) {
+    if length(&request).is_some_and(|length| length > limit) {
         return Err(Problem::TooLarge(limit));
     }
     tokio::time::timeout(time, collect(request.into_body(), limit)).await.map_err(|_| Problem::Slow)?
+}
+
+/// What the request says of its body's length.
+pub fn length(request: &Request<Body>) -> Option<usize> {
+    request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok())
 }
 
 async fn collect(body: Body, limit: usize) -> Result<Bytes, Problem> {
@@ -47,11 +53,25 @@ pub fn wait(query: Option<&str>) -> Result<Duration, Problem> {
     if seconds > MAX_WAIT { Err(refuse()) } else { Ok(Duration::from_secs(seconds)) }
 }
 
+/// Takes the memory for a large body before it is read; held until the answer is made.
+pub async fn reserve(memory: &Arc<Semaphore>, length: Option<usize>, limit: usize) -> Result<OwnedSemaphorePermit, Problem> {
+    let kibibytes = u32::try_from(length.unwrap_or(limit).min(limit) / 1024 + 1).unwrap_or(u32::MAX);
+    let busy = || Problem::Unavailable("too many large requests at once".to_owned(), 5);
+    let permit = tokio::time::timeout(RESERVE_TIME, memory.clone().acquire_many_owned(kibibytes)).await.map_err(|_| busy())?;
+    permit.map_err(|_| busy())
+}
+
 /// Longest time for the body of an entry.
 pub const ENTRY_TIME: Duration = Duration::from_secs(20);
 /// Wait for publication where the request says nothing.
 pub const DEFAULT_WAIT: Duration = Duration::from_secs(30);
+/// Longest time for a manifest or a batch.
+pub const LARGE_TIME: Duration = Duration::from_secs(120);
+/// Memory for the bodies of large requests, in KiB: two of the largest manifests.
+pub const MEMORY_KIB: usize = 2 * (64 << 10) + 2;
 const MAX_WAIT: u64 = 60;
+/// Longest wait for memory.
+const RESERVE_TIME: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

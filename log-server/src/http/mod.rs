@@ -2,7 +2,11 @@
 //! in [`problem`]; nothing is decided here that matters to the log's contents.
 
 mod add;
+mod batch;
 mod body;
+mod entries;
+mod lookup;
+mod manifest;
 mod problem;
 mod reads;
 
@@ -12,14 +16,18 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use store::Store;
+use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::pool::Pool;
+use crate::prover::Prover;
+use crate::roles::Desk;
 use crate::shared::Shared;
 
+pub use body::MEMORY_KIB;
 pub use problem::Problem;
 
 /// What every request may need.
@@ -28,6 +36,10 @@ pub struct App {
     pub shared: Arc<Shared>,
     /// Where tiles, bundles and manifests are read from.
     pub store: Arc<dyn Store>,
+    /// Proves leaves of published trees.
+    pub prover: Prover,
+    /// Memory for the bodies of large requests, in KiB.
+    pub memory: Arc<Semaphore>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// For `/healthz`.
@@ -42,6 +54,18 @@ pub struct App {
 pub enum Door {
     /// Made with `--open`: anyone adds anything.
     Open(Arc<Pool<()>>),
+    /// Roles say who may add what.
+    Roles(Arc<Desk>),
+}
+
+impl App {
+    /// The desk of a log with roles; an open log has none.
+    fn desk(&self) -> Result<&Arc<Desk>, Problem> {
+        match &self.door {
+            Door::Roles(desk) => Ok(desk),
+            Door::Open(_) => Err(Problem::NotFound),
+        }
+    }
 }
 
 impl Door {
@@ -49,6 +73,7 @@ impl Door {
     pub fn close(&self) {
         match self {
             Self::Open(pool) => pool.close(),
+            Self::Roles(desk) => desk.pool.close(),
         }
     }
 
@@ -57,6 +82,7 @@ impl Door {
     pub fn load(&self) -> (usize, usize) {
         match self {
             Self::Open(pool) => pool.load(),
+            Self::Roles(desk) => desk.pool.load(),
         }
     }
 }
@@ -68,9 +94,14 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/tile/{*path}", get(reads::tile))
         .route("/metrics", get(reads::metrics))
         .route("/healthz", get(reads::health));
-    match &app.door {
-        Door::Open(_) => router = router.route("/add", post(add::add)),
-    }
+    router = match &app.door {
+        Door::Open(_) => router.route("/add", post(add::add)),
+        Door::Roles(_) => router
+            .route("/manifest/{root}", put(manifest::store).get(manifest::read))
+            .route("/entries", post(entries::submit))
+            .route("/entries/batch", post(batch::submit))
+            .route("/lookup", post(lookup::lookup)),
+    };
     let count = middleware::from_fn_with_state(app.clone(), count);
     router.fallback(reads::nothing).layer(count).with_state(app)
 }

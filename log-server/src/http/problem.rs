@@ -76,6 +76,20 @@ impl From<Full> for Problem {
     }
 }
 
+impl From<crate::index::IndexError> for Problem {
+    fn from(error: crate::index::IndexError) -> Self {
+        tracing::error!("{error}");
+        Self::Broken
+    }
+}
+
+impl From<crate::verify::VerifyError> for Problem {
+    fn from(error: crate::verify::VerifyError) -> Self {
+        tracing::error!("{error}");
+        Self::Broken
+    }
+}
+
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         match refusal {

@@ -1,6 +1,8 @@
 //! What the tests share: a log over any store, witnesses in this process that check what real ones check, and a clock.
 #![allow(dead_code, reason = "each test file uses its own part of the kit")]
 
+pub mod served;
+
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 

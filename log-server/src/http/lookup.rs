@@ -1,0 +1,108 @@
+//! `POST /lookup`: subject names and predicate types in, every matching leaf with its proof out.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::Request;
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use futures_util::stream;
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use super::{App, Problem, batch, body, reads};
+use crate::entries::Entries;
+use crate::roles::{Desk, Submission, parts};
+use crate::shared::View;
+
+/// One line of the answer.
+#[derive(Serialize)]
+struct Found {
+    index: u64,
+    leaf: String,
+    proof: Vec<String>,
+}
+
+/// Answers 200 with the checkpoint and the leaves, by rising index, each once. All of it is of one published tree.
+pub async fn lookup(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, Problem> {
+    let desk = app.desk()?.clone();
+    let text = body::read(request, MAX_BODY, body::ENTRY_TIME).await?;
+    let queries = parse(&text)?;
+    let view = app.shared.view().ok_or_else(|| Problem::Unavailable("nothing is published yet".to_owned(), 5))?;
+    let (sender, receiver) = mpsc::channel(8);
+    let found = {
+        let (desk, view) = (desk.clone(), view.clone());
+        tokio::task::spawn_blocking(move || candidates(&desk, &queries, view.tree.size).map(|found| (queries, found)))
+    };
+    let (queries, candidates) = found.await.map_err(|_| Problem::Broken)??;
+    tokio::task::spawn_blocking(move || write(&app, &view, &queries, &candidates, &sender));
+    let chunks = stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) });
+    let mut response = reads::typed("application/x-ndjson", "no-store", Vec::new());
+    *response.body_mut() = Body::from_stream(chunks);
+    response.headers_mut().remove(axum::http::header::CONTENT_LENGTH);
+    Ok(response)
+}
+
+fn parse(text: &Bytes) -> Result<Vec<String>, Problem> {
+    let text = std::str::from_utf8(text).map_err(|_| Problem::Malformed("the queries are not text".to_owned()))?;
+    let queries: Vec<String> = text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    if queries.len() > MAX_QUERIES { Err(Problem::Malformed(format!("more than {MAX_QUERIES} queries"))) } else { Ok(queries) }
+}
+
+/// Leaves that the index names for any of the queries.
+fn candidates(desk: &Desk, queries: &[String], size: u64) -> Result<BTreeSet<u64>, Problem> {
+    let mut found = BTreeSet::new();
+    for query in queries {
+        found.extend(desk.index.with_term(query, size, MAX_FOUND + 1)?);
+        if found.len() > MAX_FOUND {
+            return Err(Problem::Malformed(format!("more than {MAX_FOUND} leaves match: ask for less, or read the log itself")));
+        }
+    }
+    Ok(found)
+}
+
+/// Sends the answer in pieces; an error ends it in the middle, which the client notices.
+fn write(app: &App, view: &View, queries: &[String], candidates: &BTreeSet<u64>, out: &mpsc::Sender<Result<Bytes, std::io::Error>>) {
+    let wanted: BTreeSet<&str> = queries.iter().map(String::as_str).collect();
+    let mut piece = format!("{}\n", serde_json::json!({ "checkpoint": view.note }));
+    let mut entries = Entries::new(&*app.store, view.tree.size);
+    for index in candidates {
+        match line(app, view, &wanted, &mut entries, *index) {
+            Ok(Some(line)) => piece.push_str(&line),
+            Ok(None) => {}
+            Err(problem) => {
+                let _ = out.blocking_send(Err(std::io::Error::other(problem.text())));
+                return;
+            }
+        }
+        if piece.len() > PIECE && out.blocking_send(Ok(Bytes::from(std::mem::take(&mut piece)))).is_err() {
+            return; // nobody reads any more
+        }
+    }
+    let _ = out.blocking_send(Ok(Bytes::from(piece)));
+}
+
+/// The index names candidates by half a hash; the leaf itself says whether it matches.
+fn line(app: &App, view: &View, wanted: &BTreeSet<&str>, entries: &mut Entries<'_>, index: u64) -> Result<Option<String>, Problem> {
+    let leaf = entries.leaf(index)?;
+    let terms = parts(&leaf).as_ref().map(Submission::row).map(|row| row.terms).unwrap_or_default();
+    if !terms.iter().any(|term| wanted.contains(term.as_str())) {
+        return Ok(None);
+    }
+    let proof = app.prover.prove(&view.tree, index, &tlog::hash_leaf(&leaf))?;
+    let found = Found { index, leaf: STANDARD.encode(&leaf), proof: batch::encode(&proof) };
+    Ok(Some(serde_json::to_string(&found).map_err(|_| Problem::Broken)? + "\n"))
+}
+
+/// Largest body in bytes.
+const MAX_BODY: usize = 1 << 20;
+/// Most queries in one body.
+const MAX_QUERIES: usize = 10_000;
+/// Most leaves in one answer.
+const MAX_FOUND: usize = 200_000;
+/// Bytes that are sent together.
+const PIECE: usize = 64 << 10;
