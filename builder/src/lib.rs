@@ -1,1 +1,8 @@
-//! x
+//! The builder: attests what packages contain, from clean containers.
+//!
+//! One run goes through these steps, in this order (`specs/builder.md`): an image is pinned ([`image`]); packages are downloaded in a
+//! container by its own apt ([`download`]) and copied out; outside it, every file's chain to a signature is verified ([`chain`]) and
+//! every claim is computed ([`claim`]); only then are packages installed, each in a container of its own, and observed from outside
+//! ([`observe`]). What is said goes through a spool on disk ([`spool`]) to the log ([`submit`]).
+
+pub mod podman;

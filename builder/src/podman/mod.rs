@@ -1,0 +1,194 @@
+//! Containers through Podman's API socket: one [`Podman`] for one run of the builder.
+//!
+//! Every container carries the label of the builder's directory. [`Podman::sweep`] removes by that label, so nothing is left behind
+//! after an error or an interruption, and what a killed run left is gone at the next start.
+
+mod image;
+mod job;
+mod limits;
+mod service;
+mod stream;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder};
+
+pub use job::{Bind, Finished, IdRange, Job, MOUNTS, Network};
+pub use limits::Limits;
+pub use stream::StreamReader;
+
+use service::Service;
+
+/// Why a container could not do its work.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PodmanError {
+    /// There is no `podman` to start.
+    #[error("podman is not installed")]
+    NotInstalled,
+    /// The service ended, or does not answer on its socket.
+    #[error("podman's service does not answer: {0}")]
+    NoService(String),
+    /// Not one runtime could run `true` in the image.
+    #[error("no container runtime works here: {0}")]
+    NoRuntime(String),
+    /// The API refused a request.
+    #[error("podman could not {what}: {source}")]
+    Api {
+        /// Which request.
+        what: &'static str,
+        /// Its answer.
+        source: Box<bollard::errors::Error>,
+    },
+    /// The API answered with something unexpected.
+    #[error("podman's answer makes no sense: {0}")]
+    Answer(&'static str),
+    /// The container ran too long and was removed.
+    #[error("the container did not end within {} seconds", .0.as_secs())]
+    TooSlow(Duration),
+    /// A file or process of this machine failed.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was done.
+        what: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl PodmanError {
+    /// What a person can do about it.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::NotInstalled => "install it: apt-get install podman",
+            Self::NoService(_) => {
+                "try `podman info`; as a user other than root, podman needs a range in /etc/subuid and the package uidmap, or run tally-builder as root"
+            }
+            Self::NoRuntime(_) => "install another runtime: apt-get install runc (or crun), and try `podman run --rm IMAGE true`",
+            Self::Api { .. } | Self::Answer(_) => {
+                "look at the message above; `podman info` shows what Podman itself thinks of this machine"
+            }
+            Self::TooSlow(_) => "raise `timeout` in the section [container] of the configuration",
+            Self::Io { .. } => "check that the disk is not full and that the builder's directory belongs to you",
+        }
+    }
+
+    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io { what, source }
+    }
+}
+
+/// For `map_err`: names the request that failed.
+fn api(what: &'static str) -> impl FnOnce(bollard::errors::Error) -> PodmanError {
+    move |source| PodmanError::Api { what, source: Box::new(source) }
+}
+
+/// How to reach Podman.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// An API socket to use; `None` looks in the usual places and starts a service where there is none.
+    pub socket: Option<PathBuf>,
+    /// Runtime to use; `None` tries Podman's own choice first.
+    pub runtime: Option<String>,
+    /// Where a started service puts its socket.
+    pub dir: PathBuf,
+    /// The value of the label on everything that this builder makes.
+    pub label: String,
+}
+
+/// A connection to Podman, and the service behind it if it was started here.
+pub struct Podman {
+    docker: Docker,
+    service: Service,
+    settings: Settings,
+    limits: Limits,
+}
+
+impl Podman {
+    /// Connects, starting a service if none answers, and removes what an earlier run left.
+    ///
+    /// # Errors
+    /// If there is no Podman or it does not answer.
+    pub async fn open(settings: Settings) -> Result<Self, PodmanError> {
+        let (service, docker) = Service::open(&settings).await?;
+        let limits = Limits::of_process(service.process());
+        let podman = Self { docker, service, settings, limits };
+        podman.sweep().await?;
+        Ok(podman)
+    }
+
+    /// Finds a runtime and resource limits with which a container of this image starts. Hosts differ in both: a runtime may not
+    /// know the host's cgroups, and a container may never be allowed more than the process that starts it.
+    ///
+    /// # Errors
+    /// If nothing works.
+    pub async fn adapt(&mut self, image: &str) -> Result<(), PodmanError> {
+        let mut last = String::new();
+        for runtime in self.service.runtimes(&self.settings) {
+            if !self.service.uses(runtime.as_deref()) {
+                self.docker = self.service.restart(&self.settings, runtime.clone()).await?;
+            }
+            for limits in Limits::of_process(self.service.process()).candidates() {
+                self.limits = limits;
+                match self.try_start(image).await {
+                    Ok(()) => return Ok(()),
+                    Err(error) => last = error.to_string(),
+                }
+            }
+        }
+        Err(PodmanError::NoRuntime(last))
+    }
+
+    async fn try_start(&self, image: &str) -> Result<(), PodmanError> {
+        let job = Job::new(image, "exit 0");
+        let finished = self.run(&job).await?;
+        self.remove(&finished.id).await?;
+        if finished.exit == 0 { Ok(()) } else { Err(PodmanError::NoRuntime(finished.log)) }
+    }
+
+    /// Removes one container with everything that belongs to it.
+    ///
+    /// # Errors
+    /// If Podman refuses.
+    pub async fn remove(&self, id: &str) -> Result<(), PodmanError> {
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        match self.docker.remove_container(id, Some(options)).await {
+            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
+            result => result.map_err(api("remove a container")),
+        }
+    }
+
+    /// Removes every container of this builder's label.
+    ///
+    /// # Errors
+    /// If Podman cannot list or remove them.
+    pub async fn sweep(&self) -> Result<(), PodmanError> {
+        let filters = HashMap::from([("label", vec![self.label()])]);
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        let containers = self.docker.list_containers(Some(options)).await.map_err(api("list containers"))?;
+        for id in containers.into_iter().filter_map(|container| container.id) {
+            self.remove(&id).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes what is left and ends the service if it was started here. Errors are only logged: the work is done or has failed.
+    pub async fn close(self) {
+        if let Err(error) = self.sweep().await {
+            tracing::warn!("containers may be left behind: {error}");
+        }
+        self.service.close().await;
+    }
+
+    fn label(&self) -> String {
+        format!("{LABEL}={}", self.settings.label)
+    }
+}
+
+/// The label's key.
+const LABEL: &str = "dev.tallystick.builder";

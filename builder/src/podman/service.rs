@@ -1,0 +1,150 @@
+//! Podman's API service: found, or started and ended here.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use bollard::{ClientVersion, Docker};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{PodmanError, Settings};
+
+/// A socket that answers, and the process behind it if it is ours.
+pub(super) struct Service {
+    child: Option<Child>,
+    runtime: Option<String>,
+    /// Holds socket and log of a started service; removed with it.
+    scratch: Option<TempDir>,
+}
+
+impl Service {
+    /// Uses the configured socket, or one of the usual ones, or starts a service.
+    pub(super) async fn open(settings: &Settings) -> Result<(Self, Docker), PodmanError> {
+        if let Some(socket) = &settings.socket {
+            let docker = connect(socket).await.map_err(|error| PodmanError::NoService(error.to_string()))?;
+            return Ok((Self { child: None, runtime: None, scratch: None }, docker));
+        }
+        if settings.runtime.is_none() {
+            for socket in usual_sockets() {
+                if let Ok(docker) = connect(&socket).await {
+                    return Ok((Self { child: None, runtime: None, scratch: None }, docker));
+                }
+            }
+        }
+        let mut service = Self { child: None, runtime: settings.runtime.clone(), scratch: Some(scratch(&settings.dir)?) };
+        let docker = service.start().await?;
+        Ok((service, docker))
+    }
+
+    /// The process whose limits bound those of containers, if it was started here.
+    pub(super) fn process(&self) -> Option<u32> {
+        self.child.as_ref().and_then(Child::id)
+    }
+
+    /// The runtimes worth trying, in order; `None` is Podman's own choice. A service that others started keeps its runtime.
+    pub(super) fn runtimes(&self, settings: &Settings) -> Vec<Option<String>> {
+        if self.child.is_none() || settings.runtime.is_some() {
+            return vec![self.runtime.clone()];
+        }
+        let installed = |name: &str| RUNTIME_DIRS.iter().any(|dir| Path::new(dir).join(name).exists());
+        std::iter::once(None).chain(RUNTIMES.into_iter().filter(|name| installed(name)).map(|name| Some(name.to_owned()))).collect()
+    }
+
+    pub(super) fn uses(&self, runtime: Option<&str>) -> bool {
+        self.runtime.as_deref() == runtime
+    }
+
+    /// Ends the service and starts it again with another runtime.
+    pub(super) async fn restart(&mut self, settings: &Settings, runtime: Option<String>) -> Result<Docker, PodmanError> {
+        self.stop().await;
+        self.scratch = Some(scratch(&settings.dir)?);
+        self.runtime = runtime;
+        self.start().await
+    }
+
+    pub(super) async fn close(mut self) {
+        self.stop().await;
+    }
+
+    async fn start(&mut self) -> Result<Docker, PodmanError> {
+        let dir = self.scratch.as_ref().ok_or(PodmanError::Answer("no directory for the socket"))?.path().to_owned();
+        let log = std::fs::File::create(dir.join("log")).map_err(PodmanError::io("podman's log"))?;
+        let socket = dir.join("s");
+        let mut command = Command::new("podman");
+        if let Some(runtime) = &self.runtime {
+            command.arg("--runtime").arg(runtime);
+        }
+        // Should this process be killed, the service ends by itself once it has been idle.
+        command.args(["system", "service", "--time", IDLE_SECONDS]).arg(format!("unix://{}", socket.display()));
+        // A group of its own: an interruption from the terminal must reach this process first, which still has to clean up.
+        command.process_group(0).kill_on_drop(true).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        self.child = Some(command.spawn().map_err(not_started)?);
+        self.wait_for(&socket, &dir.join("log")).await
+    }
+
+    async fn wait_for(&mut self, socket: &Path, log: &Path) -> Result<Docker, PodmanError> {
+        let deadline = Instant::now() + START_TIME;
+        loop {
+            if let Ok(docker) = connect(socket).await {
+                return Ok(docker);
+            }
+            let ended = self.child.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)));
+            if ended || Instant::now() > deadline {
+                let text = std::fs::read_to_string(log).unwrap_or_default();
+                return Err(PodmanError::NoService(text.lines().last().unwrap_or("it says nothing").to_owned()));
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn stop(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
+        if let Some(pid) = child.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed())) {
+            // It may have ended by itself; then there is nothing to tell.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        if timeout(STOP_TIME, child.wait()).await.is_err() {
+            let _ = child.kill().await;
+        }
+        self.scratch = None;
+    }
+}
+
+async fn connect(socket: &Path) -> Result<Docker, bollard::errors::Error> {
+    let docker = Docker::connect_with_unix(&socket.to_string_lossy(), REQUEST_SECONDS, &API_VERSION)?;
+    match timeout(Duration::from_secs(5), docker.ping()).await {
+        Ok(answer) => answer.map(|_| docker),
+        Err(_) => Err(bollard::errors::Error::RequestTimeoutError),
+    }
+}
+
+fn usual_sockets() -> Vec<PathBuf> {
+    let own = std::env::var_os("XDG_RUNTIME_DIR").map(|dir| PathBuf::from(dir).join("podman/podman.sock"));
+    let system = rustix::process::geteuid().is_root().then(|| PathBuf::from("/run/podman/podman.sock"));
+    system.into_iter().chain(own).collect()
+}
+
+/// A directory for the socket, whose whole path has at most 107 bytes: below the builder's, or where that is too deep, below /tmp.
+fn scratch(dir: &Path) -> Result<TempDir, PodmanError> {
+    let parent = if dir.as_os_str().len() <= 80 { dir } else { Path::new("/tmp") };
+    tempfile::Builder::new().prefix(".podman-").tempdir_in(parent).map_err(PodmanError::io(format!("a directory in {}", parent.display())))
+}
+
+fn not_started(error: std::io::Error) -> PodmanError {
+    if error.kind() == std::io::ErrorKind::NotFound {
+        return PodmanError::NotInstalled;
+    }
+    PodmanError::Io { what: "starting podman".to_owned(), source: error }
+}
+
+/// What Podman 4.3 speaks, and later versions still do.
+const API_VERSION: ClientVersion = ClientVersion { major_version: 1, minor_version: 41 };
+/// A request lasts as long as the container that it waits for.
+const REQUEST_SECONDS: u64 = 24 * 3600;
+const IDLE_SECONDS: &str = "900";
+const START_TIME: Duration = Duration::from_secs(20);
+const STOP_TIME: Duration = Duration::from_secs(10);
+const RUNTIMES: [&str; 2] = ["crun", "runc"];
+const RUNTIME_DIRS: [&str; 4] = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"];
