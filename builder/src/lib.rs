@@ -7,5 +7,7 @@
 
 pub mod config;
 pub mod home;
+pub mod image;
 pub mod podman;
 pub mod progress;
+pub mod sources;
