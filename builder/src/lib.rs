@@ -5,6 +5,7 @@
 //! every claim is computed ([`claim`]); only then are packages installed, each in a container of its own, and observed from outside
 //! ([`observe`]). What is said goes through a spool on disk ([`spool`]) to the log ([`submit`]).
 
+pub mod chain;
 pub mod config;
 pub mod home;
 pub mod image;

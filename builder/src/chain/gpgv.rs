@@ -1,0 +1,283 @@
+//! Signatures on InRelease, verified by `gpgv` against one pinned keyring; what it reports is read strictly.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tlog::Hash;
+
+/// Why a signature does not hold, or cannot be checked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GpgvError {
+    /// The program is not there.
+    #[error("gpgv is not installed")]
+    NotInstalled,
+    /// The keyring cannot be used.
+    #[error("keyring {path}: {reason}")]
+    Keyring {
+        /// Which file.
+        path: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// No signature at all.
+    #[error("the file is not signed")]
+    Unsigned,
+    /// A signature by a key of the keyring is wrong: the file was altered.
+    #[error("a signature is wrong: the file was altered")]
+    Bad,
+    /// Nobody of the keyring signed it.
+    #[error("no signature by a key of the keyring")]
+    UnknownKey,
+    /// Only keys that have expired or were revoked signed it.
+    #[error("signed only by a key or signature that has expired or was revoked")]
+    Expired,
+    /// Only weak digests.
+    #[error("signed only over a weak digest")]
+    WeakDigest,
+    /// gpgv's report is not understood.
+    #[error("gpgv's report makes no sense: {0}")]
+    Report(String),
+}
+
+impl GpgvError {
+    /// What a person can do about it.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::NotInstalled => "install it: apt-get install gpgv",
+            Self::Keyring { .. } => {
+                "for Debian: apt-get install debian-archive-keyring, and keyring = \"/usr/share/keyrings/debian-archive-keyring.gpg\"; armored keys: gpg --dearmor"
+            }
+            Self::Unsigned => "unsigned repositories are not attested; remove it from the sources",
+            Self::Bad => "do not trust this mirror; if a proxy is between, ask it for a fresh copy",
+            Self::UnknownKey | Self::Expired => {
+                "check that the keyring is the newest one of the distribution, and that the mirror is up to date"
+            }
+            Self::WeakDigest => "the repository must sign with SHA-256 or better",
+            Self::Report(_) => "try gpgv by hand with --status-fd 1",
+        }
+    }
+}
+
+/// A keyring whose content was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keyring {
+    path: PathBuf,
+}
+
+/// What a verified file says, and who says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signed {
+    /// The signed text alone; what stands around it in the file does not count.
+    pub text: Vec<u8>,
+    /// Fingerprints of the primary keys whose signatures hold, sorted, each once.
+    pub signers: Vec<String>,
+}
+
+impl Keyring {
+    /// A binary OpenPGP keyring, of a given SHA-256 if that is pinned too.
+    ///
+    /// # Errors
+    /// If it cannot be read, is armored, or is another one.
+    pub fn open(path: &Path, sha256: Option<Hash>) -> Result<Self, GpgvError> {
+        let refused = |reason| GpgvError::Keyring { path: path.display().to_string(), reason };
+        let bytes = std::fs::read(path).map_err(|_| refused("cannot be read"))?;
+        if bytes.starts_with(b"-----BEGIN") {
+            return Err(refused("is armored; gpgv reads binary keyrings only"));
+        }
+        if bytes.is_empty() {
+            return Err(refused("is empty"));
+        }
+        if sha256.is_some_and(|sha256| Hash::digest(&bytes) != sha256) {
+            return Err(refused("is not the one that `keyring_sha256` pins"));
+        }
+        Ok(Self { path: path.to_owned() })
+    }
+
+    /// The keyring's file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Verifies a clear-signed file.
+    ///
+    /// # Errors
+    /// If no signature by a key of the keyring holds, or one is wrong.
+    pub fn verify(&self, file: &Path) -> Result<Signed, GpgvError> {
+        let failed = |error: std::io::Error| GpgvError::Report(error.to_string());
+        // An empty home, so that no configuration of the user takes part.
+        let scratch = tempfile::tempdir().map_err(failed)?;
+        let text = scratch.path().join("text");
+        let output = Command::new("gpgv")
+            .args(["--status-fd", "1", "--weak-digest", "SHA1", "--weak-digest", "RIPEMD160", "--keyring"])
+            .arg(&self.path)
+            .arg("--output")
+            .arg(&text)
+            .arg(file)
+            .env("GNUPGHOME", scratch.path())
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .output()
+            .map_err(|error| if error.kind() == std::io::ErrorKind::NotFound { GpgvError::NotInstalled } else { failed(error) })?;
+        if output.status.code().is_none() {
+            return Err(GpgvError::Report("it was killed".to_owned()));
+        }
+        let report = String::from_utf8(output.stdout).map_err(|_| GpgvError::Report("not text".to_owned()))?;
+        let signers = judge(&report)?;
+        Ok(Signed { text: std::fs::read(&text).map_err(failed)?, signers })
+    }
+}
+
+/// What one signature's lines said.
+#[derive(Default)]
+struct Signature {
+    good: bool,
+    valid: Option<String>,
+    spoilt: Option<GpgvError>,
+}
+
+/// Reads a report. gpgv's exit status is no help: it also fails when one of several signers is merely unknown.
+fn judge(report: &str) -> Result<Vec<String>, GpgvError> {
+    let mut signatures: Vec<Signature> = Vec::new();
+    let mut texts = 0;
+    for line in report.lines() {
+        let line = line.strip_prefix("[GNUPG:] ").ok_or_else(|| GpgvError::Report(line.to_owned()))?;
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match word {
+            "NEWSIG" => signatures.push(Signature::default()),
+            "PLAINTEXT" => texts += 1,
+            "BADSIG" => return Err(GpgvError::Bad),
+            // More than one message, data outside of it, or an error of the program itself.
+            "NODATA" => return Err(GpgvError::Unsigned),
+            "UNEXPECTED" | "BADARMOR" | "FAILURE" | "ERROR" => return Err(GpgvError::Report(line.to_owned())),
+            _ => {
+                let signature = signatures.last_mut();
+                note(signature, word, rest, line)?;
+            }
+        }
+    }
+    if texts != 1 {
+        return Err(if signatures.is_empty() { GpgvError::Unsigned } else { GpgvError::Report("not exactly one text".to_owned()) });
+    }
+    signers(signatures)
+}
+
+fn note(signature: Option<&mut Signature>, word: &str, rest: &str, line: &str) -> Result<(), GpgvError> {
+    let spoilt = match word {
+        "GOODSIG" | "VALIDSIG" => None,
+        "EXPSIG" | "EXPKEYSIG" | "REVKEYSIG" | "KEYREVOKED" => Some(GpgvError::Expired),
+        "ERRSIG" | "NO_PUBKEY" => Some(GpgvError::UnknownKey),
+        // Progress and details that decide nothing.
+        _ => return Ok(()),
+    };
+    let signature = signature.ok_or_else(|| GpgvError::Report(line.to_owned()))?;
+    match (word, spoilt) {
+        ("GOODSIG", _) => signature.good = true,
+        ("VALIDSIG", _) => match valid(rest) {
+            Ok(fingerprint) => signature.valid = Some(fingerprint),
+            Err(error) => signature.spoilt = Some(error),
+        },
+        (_, spoilt) => signature.spoilt = signature.spoilt.take().or(spoilt),
+    }
+    Ok(())
+}
+
+/// `VALIDSIG fingerprint date time expires version reserved key-algorithm hash-algorithm class primary-fingerprint`.
+fn valid(rest: &str) -> Result<String, GpgvError> {
+    let fields: Vec<&str> = rest.split(' ').collect();
+    let [_, _, _, _, _, _, _, hash, class, primary] = fields[..] else { return Err(GpgvError::Report(rest.to_owned())) };
+    // RFC 9580 section 9.5: 8 is SHA-256, 9 SHA-384, 10 SHA-512; section 5.2.1: 00 binary, 01 text document.
+    if !matches!(hash, "8" | "9" | "10") {
+        return Err(GpgvError::WeakDigest);
+    }
+    let is_fingerprint = matches!(primary.len(), 40 | 64) && primary.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F'));
+    if !is_fingerprint || !matches!(class, "00" | "01") {
+        return Err(GpgvError::Report(rest.to_owned()));
+    }
+    Ok(primary.to_owned())
+}
+
+/// The signers whose signatures hold; if there are none, the first reason why not.
+fn signers(signatures: Vec<Signature>) -> Result<Vec<String>, GpgvError> {
+    let mut reason = if signatures.is_empty() { Some(GpgvError::Unsigned) } else { None };
+    let mut signers = Vec::new();
+    for signature in signatures {
+        match (signature.spoilt, signature.good, signature.valid) {
+            (None, true, Some(fingerprint)) => signers.push(fingerprint),
+            (Some(spoilt), ..) => reason = reason.or(Some(spoilt)),
+            _ => reason = reason.or(Some(GpgvError::UnknownKey)),
+        }
+    }
+    signers.sort();
+    signers.dedup();
+    if signers.is_empty() { Err(reason.unwrap_or(GpgvError::UnknownKey)) } else { Ok(signers) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: &str = "B8B80B5B623EAB6AD8775C45B7C5D7D6350947F8";
+    const B: &str = "04B54C3CDCA79751B16BC6B5225629DF75B188BD";
+
+    fn signature(primary: &str, hash: u8, extra: &str) -> String {
+        format!(
+            "[GNUPG:] NEWSIG\n[GNUPG:] KEY_CONSIDERED {primary} 0\n[GNUPG:] SIG_ID x 2026-07-11 1\n[GNUPG:] GOODSIG 6ED0 Name <a@b>\n\
+             [GNUPG:] VALIDSIG {B} 2026-07-11 1783765031 0 4 0 1 {hash} 01 {primary}\n{extra}"
+        )
+    }
+
+    fn judged(signatures: &[String]) -> Result<Vec<String>, GpgvError> {
+        judge(&format!("[GNUPG:] PLAINTEXT 74 0 \n{}", signatures.concat()))
+    }
+
+    #[test]
+    fn good_signatures_name_their_primary_keys_once() {
+        assert_eq!(judged(&[signature(A, 8, ""), signature(B, 10, ""), signature(A, 8, "")]), Ok(vec![B.to_owned(), A.to_owned()]));
+    }
+
+    #[test]
+    fn an_unknown_second_signer_does_no_harm() {
+        let unknown = "[GNUPG:] NEWSIG\n[GNUPG:] ERRSIG 0E98404D386FA1D9 1 8 01 1 9 -\n[GNUPG:] NO_PUBKEY 0E98404D386FA1D9\n".to_owned();
+        assert_eq!(judged(&[unknown.clone(), signature(A, 8, "")]), Ok(vec![A.to_owned()]));
+        assert_eq!(judged(&[unknown]), Err(GpgvError::UnknownKey));
+    }
+
+    #[test]
+    fn every_flaw_is_a_refusal() {
+        assert_eq!(judged(&[]), Err(GpgvError::Unsigned));
+        assert_eq!(judge("[GNUPG:] NODATA 1\n"), Err(GpgvError::Unsigned));
+        assert_eq!(judged(&[signature(A, 2, "")]), Err(GpgvError::WeakDigest));
+        assert_eq!(judged(&[signature(A, 8, "[GNUPG:] EXPKEYSIG 6ED0 x\n")]), Err(GpgvError::Expired));
+        assert_eq!(judged(&[signature(A, 8, "[GNUPG:] REVKEYSIG 6ED0 x\n")]), Err(GpgvError::Expired));
+        assert_eq!(judged(&[signature(A, 8, ""), "[GNUPG:] NEWSIG\n[GNUPG:] BADSIG 6ED0 x\n".to_owned()]), Err(GpgvError::Bad));
+        assert_eq!(judged(&["[GNUPG:] NEWSIG\n[GNUPG:] GOODSIG 6ED0 x\n".to_owned()]), Err(GpgvError::UnknownKey));
+        let report = |text: &str| matches!(judge(text), Err(GpgvError::Report(_)));
+        assert!(report(&format!("[GNUPG:] PLAINTEXT 74 0\n[GNUPG:] PLAINTEXT 74 0\n{}", signature(A, 8, ""))));
+        assert!(report("gpgv: text\n"));
+        assert!(report("[GNUPG:] PLAINTEXT 74 0\n[GNUPG:] GOODSIG 6ED0 x\n"));
+        assert!(report(&format!("[GNUPG:] PLAINTEXT 74 0\n{}[GNUPG:] FAILURE gpg-exit 1\n", signature(A, 8, ""))));
+        assert_eq!(judged(&[signature(&A[1..], 8, "")]).map_err(|error| matches!(error, GpgvError::Report(_))), Err(true));
+    }
+
+    #[test]
+    fn keyrings_are_looked_at() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("k");
+        let reason = |sha256| match Keyring::open(&path, sha256) {
+            Err(GpgvError::Keyring { reason, .. }) => reason,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(reason(None), "cannot be read");
+        std::fs::write(&path, "-----BEGIN PGP PUBLIC KEY BLOCK-----\n").unwrap();
+        assert_eq!(reason(None), "is armored; gpgv reads binary keyrings only");
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(reason(None), "is empty");
+        std::fs::write(&path, "x").unwrap();
+        assert_eq!(reason(Some(Hash::EMPTY)), "is not the one that `keyring_sha256` pins");
+        assert!(Keyring::open(&path, Some(Hash::digest(b"x"))).is_ok());
+    }
+}
