@@ -6,9 +6,12 @@
 //! ([`observe`]). What is said goes through a spool on disk ([`spool`]) to the log ([`submit`]).
 
 pub mod chain;
+pub mod claim;
 pub mod config;
+pub mod download;
 pub mod home;
 pub mod image;
 pub mod podman;
 pub mod progress;
+pub mod request;
 pub mod sources;

@@ -1,0 +1,98 @@
+//! The claim about a package file, computed from its bytes alone, and the statement of its origin.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+
+use attest::predicate::{PackageFiles, Predicate};
+use attest::{Purl, Statement};
+use package::deb::{self, DebPackage};
+
+use crate::chain::Listed;
+
+/// Why there is no claim.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClaimError {
+    /// The file could not be opened.
+    #[error("{path}: {reason}")]
+    Unreadable {
+        /// Which file.
+        path: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// The package file is refused.
+    #[error("{0}")]
+    Package(String),
+    /// Nobody said whose packages these are.
+    #[error("the repository's Origin `{0}` is not among the vendors")]
+    UnknownVendor(String),
+    /// The name does not make a package URL or the statement breaks its own rules.
+    #[error("the package cannot be named or stated: {0}")]
+    Statement(String),
+}
+
+impl ClaimError {
+    /// What a person can do about it.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Unreadable { .. } => "check the builder's directory",
+            Self::Package(_) => "nothing is attested for such a package; specs/deb.md lists every refusal",
+            Self::UnknownVendor(_) => "add it to [vendors] in the configuration, as in the log's roles: Debian = \"debian\"",
+            Self::Statement(_) => "report this package: its name or content is outside of what statements can say",
+        }
+    }
+}
+
+/// Everything said about a package file before anything was installed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The package as read.
+    pub deb: DebPackage,
+    /// Its package URL.
+    pub purl: Purl,
+    /// The manifest's text.
+    pub manifest: Vec<u8>,
+    /// `package-files/v1`.
+    pub files: Statement,
+    /// `package-origin/v1`.
+    pub origin: Statement,
+}
+
+/// Reads a package file.
+///
+/// # Errors
+/// If it is refused.
+pub fn read(path: &Path) -> Result<DebPackage, ClaimError> {
+    let file = File::open(path).map_err(|error| ClaimError::Unreadable { path: path.display().to_string(), reason: error.to_string() })?;
+    deb::read(file, &deb::Limits::default()).map_err(|error| ClaimError::Package(error.to_string()))
+}
+
+impl Claim {
+    /// The claim about a package whose origin is verified. `vendors` maps the `Origin` of Release files to namespaces.
+    ///
+    /// # Errors
+    /// If the vendor is unknown or the statement cannot be made.
+    pub fn new(deb: DebPackage, listed: &Listed, vendors: &BTreeMap<String, String>) -> Result<Self, ClaimError> {
+        let origin = &listed.origin;
+        let vendor = vendors.get(&origin.origin).ok_or_else(|| ClaimError::UnknownVendor(origin.origin.clone()))?;
+        let control = &deb.control;
+        let purl = Purl::deb(vendor, &control.name, &control.version, &control.architecture)
+            .map_err(|error| ClaimError::Statement(error.to_string()))?;
+        let files = statement(&purl, &deb, Predicate::PackageFiles(PackageFiles::of(&deb.manifest)))?;
+        let origin = statement(&purl, &deb, Predicate::PackageOrigin(origin.clone()))?;
+        Ok(Self { manifest: deb.manifest.encode(), deb, purl, files, origin })
+    }
+}
+
+/// A statement about a package, checked.
+///
+/// # Errors
+/// If it breaks a rule of statements.
+pub fn statement(purl: &Purl, deb: &DebPackage, predicate: Predicate) -> Result<Statement, ClaimError> {
+    let statement = Statement::about_package(purl, deb.sha256, predicate);
+    statement.check().map_err(|error| ClaimError::Statement(error.to_string()))?;
+    Ok(statement)
+}

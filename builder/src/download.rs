@@ -1,0 +1,317 @@
+//! Downloading packages with a container's own apt, and copying them out (`specs/builder.md`, section 4).
+//!
+//! The container only fetches; nothing is installed in it. What comes out is not believed: [`crate::chain`] verifies it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::path::{Component, Path, PathBuf};
+
+use crate::chain::Keyring;
+use crate::config::Config;
+use crate::podman::{Bind, Finished, Job, MOUNTS, Network, Podman, PodmanError, StreamReader};
+use crate::request::Request;
+use crate::sources::{self, Source};
+
+/// Why nothing was downloaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DownloadError {
+    /// Podman failed.
+    #[error(transparent)]
+    Podman(#[from] PodmanError),
+    /// `apt-get update` failed.
+    #[error("apt-get update failed in the container: {0}")]
+    Update(String),
+    /// What was copied out is not what the script writes.
+    #[error("the container's files make no sense: {0}")]
+    Malformed(&'static str),
+    /// The system failed.
+    #[error("{path}: {source}")]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What it said.
+        source: std::io::Error,
+    },
+}
+
+impl DownloadError {
+    /// What a person can do about it.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Podman(error) => error.hint(),
+            Self::Update(_) => "check network, mirror and keyring; the container uses the host's network and its http_proxy",
+            Self::Malformed(_) => "try again with a fresh image: tally-builder attest --new-image",
+            Self::Io { .. } => "check that the disk is not full",
+        }
+    }
+}
+
+/// What was downloaded, on the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Downloaded {
+    /// Copy of apt's `lists`.
+    pub lists: PathBuf,
+    /// The image's architecture.
+    pub native: String,
+    /// One plan per request, in order.
+    pub plans: Vec<Plan>,
+    /// The package that holds `libfaketime.so.1`, if it was asked for.
+    pub faketime: Option<PathBuf>,
+}
+
+/// The files that installing one package takes, itself among them; or why there are none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// For what.
+    pub request: Request,
+    /// The package files, or apt's error.
+    pub files: Result<Vec<PathBuf>, String>,
+}
+
+/// Downloads the packages and everything that installing them takes into `scratch`.
+///
+/// # Errors
+/// If the container fails, or `apt-get update` in it; a single package that is not to be had is an error of its plan only.
+pub async fn download(
+    podman: &Podman,
+    image: &str,
+    config: &Config,
+    keyring: &Keyring,
+    sources: &[Source],
+    requests: &[Request],
+    scratch: &Path,
+) -> Result<Downloaded, DownloadError> {
+    let input = scratch.join("apt");
+    std::fs::create_dir_all(&input).map_err(io(&input))?;
+    std::fs::write(input.join("sources.list"), sources::encode(sources)).map_err(io(&input))?;
+    std::fs::copy(keyring.path(), input.join("keyring.gpg")).map_err(io(&input))?;
+    readable(&input.join("keyring.gpg"))?;
+    let job = Job {
+        hostname: config.container.hostname.clone(),
+        env: proxies(),
+        binds: binds(&input, sources),
+        network: Network::Host,
+        ids: config.ids(),
+        timeout: config.timeout(),
+        ..Job::new(image, &script(requests, config.container.faketime.is_some()))
+    };
+    let finished = podman.run(&job).await?;
+    let copied = copy(podman, &finished, scratch).await;
+    podman.remove(&finished.id).await?;
+    copied?;
+    collect(&scratch.join(OUTPUT), requests, &finished)
+}
+
+/// The `/etc/apt` of an image that nobody has run yet.
+///
+/// # Errors
+/// If it cannot be copied out.
+pub async fn apt_directory(podman: &Podman, image: &str, scratch: &Path) -> Result<PathBuf, DownloadError> {
+    let target = scratch.join("image");
+    std::fs::create_dir_all(&target).map_err(io(&target))?;
+    let id = podman.create(&Job::new(image, "exit 0")).await?;
+    let (reader, dir) = (podman.copy_out(&id, "/etc/apt"), target.clone());
+    let unpacked = tokio::task::spawn_blocking(move || unpack(reader, "apt", &dir)).await;
+    podman.remove(&id).await?;
+    unpacked.unwrap_or(Err(DownloadError::Malformed("unpacking was interrupted")))?;
+    Ok(target.join("apt"))
+}
+
+async fn copy(podman: &Podman, finished: &Finished, scratch: &Path) -> Result<(), DownloadError> {
+    let reader = podman.copy_out(&finished.id, &format!("/var/lib/{OUTPUT}"));
+    let target = scratch.to_owned();
+    let unpacked = tokio::task::spawn_blocking(move || unpack(reader, OUTPUT, &target)).await;
+    unpacked.unwrap_or(Err(DownloadError::Malformed("unpacking was interrupted")))
+}
+
+/// A local repository must be visible inside the container at its own path.
+fn binds(input: &Path, sources: &[Source]) -> Vec<Bind> {
+    let local: BTreeSet<&str> =
+        sources.iter().filter_map(|source| source.uri.strip_prefix("file:")).map(|path| path.strip_prefix("//").unwrap_or(path)).collect();
+    let own = Bind { source: input.to_owned(), target: format!("{MOUNTS}/apt") };
+    let bind = |path: &str| Bind { source: PathBuf::from(path), target: path.to_owned() };
+    std::iter::once(own).chain(local.into_iter().map(bind)).collect()
+}
+
+/// The script that runs in the container. Requests are made of harmless characters only ([`Request`]).
+fn script(requests: &[Request], faketime: bool) -> String {
+    let foreign: BTreeSet<&str> =
+        requests.iter().filter_map(|request| request.architecture.as_deref()).filter(|arch| *arch != "all").collect();
+    let mut script = PROLOGUE.to_owned();
+    for architecture in foreign {
+        script.push_str(&format!("[ {architecture} = \"$(cat $D/native)\" ] || dpkg --add-architecture {architecture}\n"));
+    }
+    script.push_str("apt update >$D/update.log 2>&1 || { tail -n 3 $D/update.log >&2; exit 20; }\n");
+    for (number, request) in requests.iter().enumerate() {
+        script.push_str(&format!("fetch {number} '{request}'\n"));
+    }
+    if faketime {
+        script.push_str("mkdir $D/faketime; cd $D/faketime; apt download libfaketime >/dev/null || exit 21\n");
+    }
+    script
+}
+
+/// Takes plain files at most two levels deep out of a tar stream whose top directory is `top`, and nothing else.
+fn unpack(reader: StreamReader, top: &str, target: &Path) -> Result<(), DownloadError> {
+    let mut archive = tar::Archive::new(reader);
+    let mut room = MAX_OUTPUT;
+    for entry in archive.entries().map_err(io(target))? {
+        let mut entry = entry.map_err(io(target))?;
+        if !entry.header().entry_type().is_file() {
+            continue;
+        }
+        let path = entry.path().map_err(io(target))?.into_owned();
+        let Some(path) = plain(&path, top) else { continue };
+        room = room.checked_sub(entry.size()).ok_or(DownloadError::Malformed("it holds too much"))?;
+        let path = target.join(path);
+        let parent = path.parent().unwrap_or(target);
+        std::fs::create_dir_all(parent).map_err(io(parent))?;
+        // A path twice in one archive would be a container's trick.
+        let mut file = std::fs::File::create_new(&path).map_err(io(&path))?;
+        let size = entry.size();
+        std::io::copy(&mut entry.by_ref().take(size), &mut file).map_err(io(&path))?;
+    }
+    Ok(())
+}
+
+/// `TOP/FILE` or `TOP/DIR/FILE` made of normal parts.
+fn plain(path: &Path, top: &str) -> Option<PathBuf> {
+    let parts: Vec<_> = path.components().filter(|part| *part != Component::CurDir).collect();
+    let normal = parts.iter().all(|part| matches!(part, Component::Normal(_)));
+    let ours = matches!(parts.first(), Some(Component::Normal(name)) if *name == top);
+    (normal && ours && (2..=3).contains(&parts.len())).then(|| parts.iter().collect())
+}
+
+fn collect(dir: &Path, requests: &[Request], finished: &Finished) -> Result<Downloaded, DownloadError> {
+    match finished.exit {
+        0 => {}
+        20 => return Err(DownloadError::Update(last_lines(&finished.log))),
+        _ => return Err(DownloadError::Update(format!("the script ended with status {}: {}", finished.exit, last_lines(&finished.log)))),
+    }
+    let native = std::fs::read_to_string(dir.join("native")).map_err(io(dir))?.trim().to_owned();
+    if !package::control::is_architecture(&native) {
+        return Err(DownloadError::Malformed("the native architecture"));
+    }
+    let archives = dir.join("archives");
+    let files = by_name(&archives)?;
+    let plans = requests.iter().enumerate().map(|(number, request)| plan(dir, number, request, &files)).collect();
+    let faketime = by_name(&dir.join("faketime"))?.into_values().next();
+    Ok(Downloaded { lists: dir.join("lists"), native, plans, faketime })
+}
+
+/// The files of a plan: the second word of each line that `--print-uris` printed.
+fn plan(dir: &Path, number: usize, request: &Request, files: &BTreeMap<String, PathBuf>) -> Plan {
+    let text = std::fs::read_to_string(dir.join(format!("plans/{number}"))).unwrap_or_default();
+    let mut found = Vec::new();
+    for name in text.lines().filter_map(|line| line.split(' ').nth(1)) {
+        match files.get(name) {
+            Some(path) => found.push(path.clone()),
+            None => return Plan { request: request.clone(), files: Err(format!("{name} was not downloaded")) },
+        }
+    }
+    if found.is_empty() {
+        let error = std::fs::read_to_string(dir.join(format!("errors/{number}"))).unwrap_or_default();
+        let reason = error.lines().find(|line| line.starts_with("E:")).unwrap_or("apt found nothing to download").to_owned();
+        return Plan { request: request.clone(), files: Err(reason) };
+    }
+    Plan { request: request.clone(), files: Ok(found) }
+}
+
+fn by_name(dir: &Path) -> Result<BTreeMap<String, PathBuf>, DownloadError> {
+    if !dir.exists() {
+        return Ok(BTreeMap::new());
+    }
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(dir).map_err(io(dir))? {
+        let path = entry.map_err(io(dir))?.path();
+        if let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| name.ends_with(".deb")) {
+            files.insert(name.to_owned(), path.clone());
+        }
+    }
+    Ok(files)
+}
+
+fn readable(path: &Path) -> Result<(), DownloadError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).map_err(io(path))
+}
+
+fn proxies() -> Vec<(String, String)> {
+    ["http_proxy", "https_proxy", "no_proxy"].into_iter().filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?))).collect()
+}
+
+fn last_lines(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines[lines.len().saturating_sub(3)..].join("; ")
+}
+
+fn io(path: &Path) -> impl FnOnce(std::io::Error) -> DownloadError {
+    let path = path.to_owned();
+    move |source| DownloadError::Io { path, source }
+}
+
+/// Name of the directory below `/var/lib` that is copied out.
+const OUTPUT: &str = "tallystick";
+const MAX_OUTPUT: u64 = 64 << 30;
+/// apt sees our sources and our keyring only, keeps indexes as they are signed, and believes nothing unsigned, whatever the image's
+/// own configuration says: options of the command line win.
+const PROLOGUE: &str = r#"set -u
+D=/var/lib/tallystick
+M=/run/tallystick/apt
+mkdir -p $D/lists $D/archives $D/plans $D/errors
+dpkg --print-architecture >$D/native
+apt() {
+  apt-get -q -y \
+    -o Dir::Etc::SourceList=$M/sources.list -o Dir::Etc::SourceParts=/dev/null \
+    -o Dir::Etc::Trusted=$M/keyring.gpg -o Dir::Etc::TrustedParts=/dev/null \
+    -o Dir::State::Lists=$D/lists -o Dir::Cache::Archives=$D/archives \
+    -o Acquire::GzipIndexes=false -o Acquire::Languages=none -o Acquire::Retries=3 \
+    -o Acquire::AllowInsecureRepositories=false -o Acquire::AllowWeakRepositories=false \
+    -o Acquire::AllowDowngradeToInsecureRepositories=false -o APT::Get::AllowUnauthenticated=false \
+    -o Acquire::Check-Valid-Until=true "$@"
+}
+fetch() {
+  apt install -qq --reinstall --allow-downgrades --print-uris "$2" >$D/plans/$1 2>$D/errors/$1 &&
+  apt install --reinstall --allow-downgrades --download-only "$2" >/dev/null 2>>$D/errors/$1 ||
+  : >$D/plans/$1
+}
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_files_of_ours_are_taken() {
+        let taken = |path: &str| plain(Path::new(path), OUTPUT).map(|path| path.display().to_string());
+        assert_eq!(taken("tallystick/native").as_deref(), Some("tallystick/native"));
+        assert_eq!(taken("./tallystick/lists/x").as_deref(), Some("tallystick/lists/x"));
+        for path in ["tallystick", "x/y", "tallystick/../x", "/tallystick/x", "../tallystick/x", "tallystick/a/b/c"] {
+            assert_eq!(taken(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn plans_name_downloaded_files_or_say_why_not() {
+        let dir = tempfile::tempdir().unwrap();
+        for part in ["plans", "errors", "archives"] {
+            std::fs::create_dir(dir.path().join(part)).unwrap();
+        }
+        std::fs::write(dir.path().join("native"), "amd64\n").unwrap();
+        std::fs::write(dir.path().join("plans/0"), "'http://h/a_1.deb' a_1.deb 3 MD5Sum:00\n").unwrap();
+        std::fs::write(dir.path().join("plans/1"), "").unwrap();
+        std::fs::write(dir.path().join("errors/1"), "W: x\nE: Unable to locate package b\n").unwrap();
+        std::fs::write(dir.path().join("plans/2"), "'http://h/c_1.deb' c_1.deb 3 MD5Sum:00\n").unwrap();
+        std::fs::write(dir.path().join("archives/a_1.deb"), "deb").unwrap();
+        let requests: Vec<Request> = ["a", "b", "c"].iter().map(|name| name.parse().unwrap()).collect();
+        let finished = |exit, log: &str| Finished { id: String::new(), exit, log: log.to_owned() };
+        let downloaded = collect(dir.path(), &requests, &finished(0, "")).unwrap();
+        let files: Vec<_> = downloaded.plans.iter().map(|plan| plan.files.as_ref().map(Vec::len).map_err(String::as_str)).collect();
+        assert_eq!(files, [Ok(1), Err("E: Unable to locate package b"), Err("c_1.deb was not downloaded")]);
+        assert!(matches!(collect(dir.path(), &requests, &finished(20, "E: x\n")), Err(DownloadError::Update(text)) if text == "E: x"));
+        std::fs::write(dir.path().join("native"), "../x\n").unwrap();
+        assert!(matches!(collect(dir.path(), &requests, &finished(0, "")), Err(DownloadError::Malformed(_))));
+    }
+}
