@@ -11,6 +11,7 @@ pub mod config;
 pub mod download;
 pub mod home;
 pub mod image;
+pub mod observe;
 pub mod podman;
 pub mod progress;
 pub mod request;

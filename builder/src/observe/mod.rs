@@ -1,0 +1,187 @@
+//! Observing what installing a package does, from outside of its container (`specs/observation.md`).
+
+mod compare;
+mod database;
+mod tree;
+
+use std::path::{Path, PathBuf};
+
+use attest::predicate::{InstallObservation, Observed};
+
+use crate::claim::Claim;
+use crate::config::Config;
+use crate::podman::{Bind, Job, MOUNTS, Podman, PodmanError};
+
+pub use compare::{compare, merge};
+pub use tree::{Found, Kind, Tree, TreeError};
+
+/// Why there is no observation.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ObserveError {
+    /// Podman failed.
+    #[error(transparent)]
+    Podman(#[from] PodmanError),
+    /// The package did not install.
+    #[error("installing it failed: {0}")]
+    Install(String),
+    /// The exported file system is refused.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// The system failed.
+    #[error("{path}: {source}")]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What it said.
+        source: std::io::Error,
+    },
+}
+
+impl ObserveError {
+    /// What a person can do about it.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Podman(error) => error.hint(),
+            Self::Install(_) => "the claim stands without an observation; `observe = false` leaves observations out",
+            Self::Tree(_) => "try again; if it stays so, report the package",
+            Self::Io { .. } => "check that the disk is not full",
+        }
+    }
+}
+
+/// What one package's installation takes: files that were verified before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installation {
+    /// The package and its dependencies.
+    pub files: Vec<PathBuf>,
+    /// Architectures to allow beside the image's own.
+    pub architectures: Vec<String>,
+    /// The package that holds `libfaketime.so.1`.
+    pub faketime: Option<PathBuf>,
+}
+
+/// The image's own file system: a container that never ran.
+///
+/// # Errors
+/// If it cannot be made or read.
+pub async fn baseline(podman: &Podman, image: &str, config: &Config) -> Result<Tree, ObserveError> {
+    let job = Job { ids: config.ids(), ..Job::new(image, "exit 0") };
+    let id = podman.create(&job).await?;
+    let tree = read(podman, &id, config).await;
+    podman.remove(&id).await?;
+    tree
+}
+
+/// Installs a package in fresh containers and reports what differs from its manifest, and what is there beside it. Where more than one
+/// run is configured, only what all runs agree on is reported.
+///
+/// # Errors
+/// If the installation fails or its result cannot be read.
+pub async fn observe(
+    podman: &Podman,
+    image: &str,
+    config: &Config,
+    baseline: &Tree,
+    claim: &Claim,
+    installation: &Installation,
+    scratch: &Path,
+) -> Result<(InstallObservation, Option<Vec<u8>>), ObserveError> {
+    let dir = scratch.join(format!("install-{}", claim.deb.sha256));
+    stage(installation, &dir)?;
+    let mut agreed: Option<Vec<Observed>> = None;
+    for run in 0..config.observe_runs {
+        let tree = install(podman, image, config, installation, &dir, run).await?;
+        let entries = compare(claim.deb.control.name.as_str(), &claim.deb.manifest, baseline, &tree);
+        agreed = Some(match agreed {
+            Some(before) => merge(before, entries),
+            None => entries,
+        });
+    }
+    // Best effort: the whole scratch directory goes at the end.
+    let _ = std::fs::remove_dir_all(&dir);
+    Ok(InstallObservation::new(claim.deb.manifest.root(), image.to_owned(), agreed.unwrap_or_default()))
+}
+
+/// Links the files into a directory of their own: a container sees its own package's files and no others.
+fn stage(installation: &Installation, dir: &Path) -> Result<(), ObserveError> {
+    let debs = dir.join("debs");
+    std::fs::create_dir_all(&debs).map_err(io(&debs))?;
+    let link = |from: &Path, to: PathBuf| std::fs::hard_link(from, &to).map_err(io(&to));
+    for file in &installation.files {
+        link(file, debs.join(file.file_name().unwrap_or_default()))?;
+    }
+    installation.faketime.as_deref().map_or(Ok(()), |file| link(file, dir.join("faketime.deb")))
+}
+
+async fn install(
+    podman: &Podman,
+    image: &str,
+    config: &Config,
+    installation: &Installation,
+    dir: &Path,
+    run: u8,
+) -> Result<Tree, ObserveError> {
+    let hostname = if run == 0 { config.container.hostname.clone() } else { format!("{}-{}", config.container.hostname, run + 1) };
+    let job = Job {
+        hostname,
+        binds: vec![Bind { source: dir.to_owned(), target: format!("{MOUNTS}/in") }],
+        ids: config.ids(),
+        timeout: config.timeout(),
+        ..Job::new(image, &script(config, installation))
+    };
+    let finished = podman.run(&job).await?;
+    let tree = if finished.exit == 0 {
+        read(podman, &finished.id, config).await
+    } else {
+        let lines: Vec<&str> = finished.log.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        Err(ObserveError::Install(lines[lines.len().saturating_sub(4)..].join("; ")))
+    };
+    podman.remove(&finished.id).await?;
+    tree
+}
+
+async fn read(podman: &Podman, id: &str, config: &Config) -> Result<Tree, ObserveError> {
+    let (reader, first) = (podman.export(id), config.ids().map_or(0, |ids| u64::from(ids.first)));
+    let tree = tokio::task::spawn_blocking(move || Tree::read(reader, first)).await;
+    Ok(tree.unwrap_or(Err(TreeError::Malformed("reading was interrupted")))?)
+}
+
+fn script(config: &Config, installation: &Installation) -> String {
+    let mut script = PROLOGUE.to_owned();
+    for architecture in &installation.architectures {
+        script.push_str(&format!("dpkg --add-architecture {architecture}\n"));
+    }
+    if let (Some(time), Some(_)) = (&config.container.faketime, &installation.faketime) {
+        // A date alone would stop the clock; behind `@` it runs on from there.
+        let start = if time.starts_with(|c: char| c.is_ascii_digit()) { "@" } else { "" };
+        script.push_str(&format!("{FAKETIME}export FAKETIME='{start}{time}'\n"));
+    }
+    script.push_str(INSTALL);
+    script
+}
+
+fn io(path: &Path) -> impl FnOnce(std::io::Error) -> ObserveError {
+    let path = path.to_owned();
+    move |source| ObserveError::Io { path, source }
+}
+
+/// Slim images leave documentation out; here everything must be unpacked. Nothing is started: there is no system to start it in.
+const PROLOGUE: &str = r"set -eu
+for file in /etc/dpkg/dpkg.cfg /etc/dpkg/dpkg.cfg.d/*; do
+  if [ -f $file ]; then sed -i '/^[[:space:]]*path-\(exclude\|include\)/d' $file; fi
+done
+printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+chmod 755 /usr/sbin/policy-rc.d
+";
+/// Unpacked beside the system, so that the clock's disguise is no part of what is observed.
+const FAKETIME: &str = r"dpkg-deb -x /run/tallystick/in/faketime.deb /run/tallystick/tmp
+export LD_PRELOAD=$(find /run/tallystick/tmp -name libfaketime.so.1)
+";
+/// What dpkg does for safety on a real disk is lost time here: the container is thrown away.
+const INSTALL: &str = r"exec apt-get -q -y --reinstall --allow-downgrades --allow-change-held-packages \
+  -o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts=/dev/null -o Dpkg::Use-Pty=0 \
+  -o Dpkg::Options::=--force-unsafe-io -o Dpkg::Options::=--force-confnew \
+  install /run/tallystick/in/debs/*.deb
+";
