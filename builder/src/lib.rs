@@ -16,3 +16,5 @@ pub mod podman;
 pub mod progress;
 pub mod request;
 pub mod sources;
+pub mod spool;
+pub mod submit;
