@@ -7,6 +7,7 @@
 
 pub mod chain;
 pub mod claim;
+pub mod cli;
 pub mod config;
 pub mod download;
 pub mod home;
@@ -15,6 +16,7 @@ pub mod observe;
 pub mod podman;
 pub mod progress;
 pub mod request;
+pub mod run;
 pub mod sources;
 pub mod spool;
 pub mod submit;

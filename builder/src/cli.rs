@@ -1,0 +1,350 @@
+//! The command line.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{CommandFactory as _, Parser, Subcommand};
+use client::cli::{Advice, Documentation};
+use serde_json::json;
+use tlog::{KeyName, Policy};
+
+use crate::config::Config;
+use crate::home::Home;
+use crate::image;
+use crate::podman::Podman;
+use crate::progress::Progress;
+use crate::request::Request;
+use crate::run::{PackageReport, Run, RunError, podman_settings};
+use crate::spool::Spool;
+use crate::submit::{Outcome, Sender};
+
+/// Attests what packages contain, from clean containers.
+#[derive(Debug, Parser)]
+#[command(name = "tally-builder", version, about, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a builder's directory with a new key, and print its verifier key
+    #[command(after_help = "Example:\n  tally-builder init --dir /var/lib/tally-builder --name example.org/builder-1")]
+    Init {
+        /// The directory to make
+        #[arg(long)]
+        dir: PathBuf,
+        /// The key's name: no spaces, no `+`; a domain of yours and a path is a good one
+        #[arg(long)]
+        name: String,
+    },
+    /// Download, verify, hash and observe packages, and submit what was found
+    #[command(after_help = ATTEST_EXAMPLES)]
+    Attest {
+        /// The configuration file
+        #[arg(long)]
+        config: PathBuf,
+        /// One JSON object a line on standard output, progress on standard error
+        #[arg(long)]
+        json: bool,
+        /// Forget the pinned image and make or find it again
+        #[arg(long)]
+        new_image: bool,
+        /// Leave everything in the spool
+        #[arg(long)]
+        no_send: bool,
+        /// NAME, NAME=VERSION, NAME:ARCH or NAME:ARCH=VERSION
+        #[arg(required = true)]
+        packages: Vec<Request>,
+    },
+    /// Look at what waits to be sent, or send it
+    #[command(subcommand)]
+    Spool(SpoolCommand),
+    /// Remove the builder's containers and its bootstrapped image; keys, spool and receipts stay
+    #[command(after_help = "Example:\n  tally-builder clean --config /etc/tallystick/builder.toml")]
+    Clean {
+        /// The configuration file
+        #[arg(long)]
+        config: PathBuf,
+    },
+    #[command(flatten)]
+    Documentation(Documentation),
+}
+
+#[derive(Debug, Subcommand)]
+enum SpoolCommand {
+    /// List what waits and what was refused
+    #[command(after_help = "Example:\n  tally-builder spool list --config /etc/tallystick/builder.toml")]
+    List {
+        /// The configuration file
+        #[arg(long)]
+        config: PathBuf,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Send what waits
+    #[command(after_help = "Example, from a timer:\n  tally-builder spool send --config /etc/tallystick/builder.toml")]
+    Send {
+        /// The configuration file
+        #[arg(long)]
+        config: PathBuf,
+        /// One JSON object on standard output, progress on standard error
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// How a command ended, as the process's exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// All is well: 0.
+    Done,
+    /// A package could not be attested, or the log refused something: 1.
+    Incomplete,
+    /// Something waits in the spool because the log could not be reached: 3.
+    Waiting,
+    /// Interrupted: 130, as shells say it.
+    Interrupted,
+}
+
+impl Exit {
+    /// The exit status.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Incomplete => 1,
+            Self::Waiting => 3,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// If the command could not be carried out at all; [`Exit`] says what became of single packages.
+pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
+    match cli.command {
+        Command::Init { dir, name } => init(&dir, &name),
+        Command::Attest { config, json, new_image, no_send, packages } => {
+            let config = load(&config)?;
+            attest(&config, &packages, json, new_image, no_send).await
+        }
+        Command::Spool(SpoolCommand::List { config, json }) => list(&load(&config)?, json),
+        Command::Spool(SpoolCommand::Send { config, json }) => send_spool(&load(&config)?, json).await,
+        Command::Clean { config } => clean(&load(&config)?).await,
+        Command::Documentation(documentation) => {
+            documentation.run(Cli::command()).context("writing documentation")?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+fn load(path: &Path) -> anyhow::Result<Config> {
+    Config::load(path).map_err(|error| advise(error, "specs/builder.md lists every member; `tally-builder attest --help` shows an example"))
+}
+
+fn init(dir: &Path, name: &str) -> anyhow::Result<Exit> {
+    let name = KeyName::parse(name).filter(|name| name.as_str().is_ascii());
+    let name =
+        name.ok_or_else(|| advise("the name cannot be a key's name", "use ASCII without spaces and `+`, such as example.org/builder-1"))?;
+    let key = Home::create(dir, &name).map_err(hinted)?;
+    println!("{}", key.encode());
+    Ok(Exit::Done)
+}
+
+async fn attest(config: &Config, requests: &[Request], json: bool, new_image: bool, no_send: bool) -> anyhow::Result<Exit> {
+    let home = Home::open(&config.dir).map_err(hinted)?;
+    let lock = home.lock().map_err(hinted)?;
+    let signer = home.signer().map_err(hinted)?;
+    let progress = Progress::new(json);
+    if new_image {
+        image::forget(config, &home).map_err(hinted)?;
+    }
+    let mut podman = Podman::open(podman_settings(config, &home)).await.map_err(hinted)?;
+    let run = Run { config, home: &home, signer: signer.as_ref(), progress: &progress };
+    let work = run.attest(&mut podman, requests);
+    let result = tokio::select! { result = work => Some(result), () = interrupted() => None };
+    podman.close().await;
+    let Some(result) = result else { return Ok(Exit::Interrupted) };
+    let reports = result.map_err(hinted)?;
+    reports.iter().for_each(|report| show(report, json, &progress));
+    let outcome = if no_send { None } else { send(config, &home, signer.as_ref(), &progress).await? };
+    drop(lock);
+    let Some(outcome) = outcome else { return Ok(Exit::Interrupted) };
+    show_outcome(&outcome, config, json, &progress);
+    let whole = reports.iter().all(PackageReport::is_whole);
+    Ok(if whole { exit_of(&outcome) } else { Exit::Incomplete })
+}
+
+/// Sends the spool; `None` if interrupted. Without a log there is nothing to do.
+async fn send(config: &Config, home: &Home, signer: &dyn tlog::Signer, progress: &Progress) -> anyhow::Result<Option<Outcome>> {
+    let spool = Spool::new(home);
+    let Some(target) = config.log_target() else { return Ok(Some(Outcome::default())) };
+    let sender = Sender::new(&target, policy(config)?, &spool, signer).context("the log's address")?;
+    let work = sender.send(Duration::from_secs(config.patience), progress);
+    tokio::select! {
+        result = work => Ok(Some(result.map_err(hinted)?)),
+        () = interrupted() => Ok(None),
+    }
+}
+
+fn policy(config: &Config) -> anyhow::Result<Option<Policy>> {
+    let Some(path) = &config.witness_policy else { return Ok(None) };
+    let text = client::cli::read_limited(path, Policy::MAX_BYTES as u64)?;
+    let policy = Policy::parse(&text)
+        .map_err(|error| advise(format!("{}: {error:?}", path.display()), "it must be a tlog-policy with the log's keys"))?;
+    Ok(Some(policy))
+}
+
+fn list(config: &Config, json: bool) -> anyhow::Result<Exit> {
+    let home = Home::open(&config.dir).map_err(hinted)?;
+    let _lock = home.lock().map_err(hinted)?;
+    let spool = Spool::new(&home);
+    let (waiting, refused) = (spool.waiting()?, spool.refused()?);
+    for item in &waiting {
+        let (kind, name) = (item.statement.kind().short_name(), &item.statement.subject.name);
+        if json {
+            println!("{}", json!({"state": "waiting", "id": item.id.to_hex(), "kind": kind, "subject": name}));
+        } else {
+            println!("waiting  {kind} of {name}");
+        }
+    }
+    for item in &refused {
+        if json {
+            println!("{}", json!({"state": "refused", "id": item.id, "reason": item.reason}));
+        } else {
+            println!("refused  {}: {}", item.id, item.reason);
+        }
+    }
+    if !json {
+        println!("{} waiting, {} refused, {} in the log", waiting.len(), refused.len(), spool.receipts()?);
+    }
+    Ok(if waiting.is_empty() { Exit::Done } else { Exit::Waiting })
+}
+
+async fn send_spool(config: &Config, json: bool) -> anyhow::Result<Exit> {
+    if config.log.is_none() {
+        return Err(advise("the configuration names no log", "add `log`, `origin` and `log_keys`"));
+    }
+    let home = Home::open(&config.dir).map_err(hinted)?;
+    let _lock = home.lock().map_err(hinted)?;
+    let signer = home.signer().map_err(hinted)?;
+    let progress = Progress::new(json);
+    let Some(outcome) = send(config, &home, signer.as_ref(), &progress).await? else { return Ok(Exit::Interrupted) };
+    show_outcome(&outcome, config, json, &progress);
+    Ok(exit_of(&outcome))
+}
+
+async fn clean(config: &Config) -> anyhow::Result<Exit> {
+    let home = Home::open(&config.dir).map_err(hinted)?;
+    let _lock = home.lock().map_err(hinted)?;
+    let podman = Podman::open(podman_settings(config, &home)).await.map_err(hinted)?;
+    let result = image::discard(&podman, &home).await;
+    podman.close().await;
+    result.map_err(hinted)?;
+    Ok(Exit::Done)
+}
+
+fn show(report: &PackageReport, json: bool, progress: &Progress) {
+    let request = report.request.to_string();
+    match (&report.result, json) {
+        (Ok(attested), false) => {
+            let observed = match &attested.observed {
+                None => String::new(),
+                Some(Ok(entries)) => format!(", {entries} observed"),
+                Some(Err(failure)) => format!(", not observed: {}\n    hint: {}", failure.what, failure.hint),
+            };
+            progress.line(&format!(
+                "attested  {}  manifest {:.16} of {} lines{observed}",
+                attested.purl,
+                attested.manifest.to_hex(),
+                attested.lines
+            ));
+        }
+        (Ok(attested), true) => {
+            let (observed, error) = match &attested.observed {
+                None => (None, None),
+                Some(Ok(entries)) => (Some(*entries), None),
+                Some(Err(failure)) => (None, Some(failure.what.clone())),
+            };
+            println!(
+                "{}",
+                json!({"package": request, "purl": attested.purl, "sha256": attested.sha256.to_hex(), "manifest": attested.manifest.to_hex(),
+                       "lines": attested.lines, "observed": observed, "error": error})
+            );
+        }
+        (Err(failure), false) => progress.line(&format!("failed    {request}: {}\n    hint: {}", failure.what, failure.hint)),
+        (Err(failure), true) => println!("{}", json!({"package": request, "error": failure.what, "hint": failure.hint})),
+    }
+}
+
+fn show_outcome(outcome: &Outcome, config: &Config, json: bool, progress: &Progress) {
+    if json {
+        let refused: Vec<_> = outcome.refused.iter().map(|(what, reason)| json!({"what": what, "reason": reason})).collect();
+        println!("{}", json!({"logged": outcome.logged, "refused": refused, "waiting": outcome.waiting, "reason": outcome.last}));
+        return;
+    }
+    for (what, reason) in &outcome.refused {
+        progress.line(&format!("refused   {what}: {reason}"));
+    }
+    match (&config.log, &outcome.last) {
+        (None, _) => progress.line("no log is configured: everything stays in the spool"),
+        (Some(log), None) => progress.line(&format!("{} entries are in {log}, their receipts are kept", outcome.logged)),
+        (Some(_), Some(reason)) => progress.line(&format!(
+            "{} entries logged, {} wait in the spool: {reason}\n    hint: they are safe; `tally-builder spool send` tries again",
+            outcome.logged, outcome.waiting
+        )),
+    }
+}
+
+fn exit_of(outcome: &Outcome) -> Exit {
+    match outcome {
+        Outcome { refused, .. } if !refused.is_empty() => Exit::Incomplete,
+        Outcome { waiting: 0, .. } => Exit::Done,
+        _ => Exit::Waiting,
+    }
+}
+
+/// Ends at the first SIGINT or SIGTERM.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        (Ok(mut interrupt), Ok(mut terminate)) => tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} },
+        // Without handlers the signals end the process at once, and the next run cleans up.
+        _ => std::future::pending().await,
+    }
+}
+
+/// Any of this program's errors, with its hint.
+fn hinted(error: impl Into<RunError>) -> anyhow::Error {
+    let error = error.into();
+    let hint = error.hint();
+    advise(error, hint)
+}
+
+fn advise(what: impl ToString, hint: &str) -> anyhow::Error {
+    Advice::new(what.to_string(), hint).into()
+}
+
+const EXAMPLES: &str = "Examples:
+  tally-builder init --dir /var/lib/tally-builder --name example.org/builder-1
+  tally-builder attest --config /etc/tallystick/builder.toml coreutils jq libc6:i386
+  tally-builder spool send --config /etc/tallystick/builder.toml
+
+Exit status: 0 done, 1 a package could not be attested or the log refused something, 2 wrong usage,
+3 something waits in the spool, 10 nothing could be done, 130 interrupted.";
+const ATTEST_EXAMPLES: &str = "Examples:
+  tally-builder attest --config /etc/tallystick/builder.toml coreutils
+  tally-builder attest --config /etc/tallystick/builder.toml --json jq=1.6-2.1 libc6:i386
+
+A small configuration:
+  dir = \"/var/lib/tally-builder\"
+  suite = \"bookworm\"
+  keyring = \"/usr/share/keyrings/debian-archive-keyring.gpg\"
+  log = \"https://log.example.org/\"
+  origin = \"log.example.org/debian\"
+  log_keys = [\"log.example.org/debian+...\"]";

@@ -1,0 +1,389 @@
+//! One run of `attest`: from package names to statements in the spool, in an order that no maintainer script can disturb.
+//!
+//! All claims are computed, signed and on disk before the first package is installed anywhere. Whatever a script then does, it does to
+//! its own container, and what was claimed stands.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use attest::predicate::Predicate;
+use attest::{Envelope, Statement};
+use futures_util::{StreamExt as _, stream};
+use tlog::{Hash, Signer};
+
+use crate::chain::{Chain, ChainError, GpgvError, Keyring, Lists};
+use crate::claim::{self, Claim, ClaimError};
+use crate::config::{BOOTSTRAP, Config};
+use crate::download::{self, DownloadError, Downloaded, Plan};
+use crate::home::{Home, HomeError};
+use crate::image::{self, ImageError};
+use crate::observe::{self, Installation, ObserveError, Tree};
+use crate::podman::{Podman, PodmanError, Settings};
+use crate::progress::Progress;
+use crate::request::Request;
+use crate::sources::{self, Source, SourcesError};
+use crate::spool::{Spool, SpoolError};
+
+/// Why a whole run failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The builder's directory.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The keyring.
+    #[error(transparent)]
+    Keyring(#[from] GpgvError),
+    /// The sources.
+    #[error(transparent)]
+    Sources(#[from] SourcesError),
+    /// Podman.
+    #[error(transparent)]
+    Podman(#[from] PodmanError),
+    /// The image.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The download.
+    #[error(transparent)]
+    Download(#[from] DownloadError),
+    /// The chain of signatures.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// The image's own file system.
+    #[error(transparent)]
+    Observe(#[from] ObserveError),
+    /// The spool.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// A statement could not be signed.
+    #[error("the builder's key did not sign: {0}")]
+    Sign(String),
+    /// A thread of this program failed.
+    #[error("a worker thread failed")]
+    Worker,
+}
+
+impl RunError {
+    /// What a person can do about it.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Home(error) => error.hint(),
+            Self::Keyring(error) => error.hint(),
+            Self::Sources(error) => error.hint(),
+            Self::Podman(error) => error.hint(),
+            Self::Image(error) => error.hint(),
+            Self::Download(error) => error.hint(),
+            Self::Chain(error) => error.hint(),
+            Self::Observe(error) => error.hint(),
+            Self::Spool(error) => error.hint(),
+            Self::Sign(_) => "the key must be an Ed25519 key (type 01) as `tally-builder init` makes it",
+            Self::Worker => "report this with the messages above",
+        }
+    }
+}
+
+/// Why one package was not attested.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What went wrong.
+    pub what: String,
+    /// What to do about it.
+    pub hint: &'static str,
+}
+
+/// What was said about one package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attested {
+    /// Its package URL.
+    pub purl: String,
+    /// SHA-256 of the package file.
+    pub sha256: Hash,
+    /// Root of its manifest.
+    pub manifest: Hash,
+    /// Lines of its manifest.
+    pub lines: u64,
+    /// Entries of the observation, `None` where none was wanted, or why it failed.
+    pub observed: Option<Result<usize, Failure>>,
+}
+
+/// One package's result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackageReport {
+    /// What was asked for.
+    pub request: Request,
+    /// What became of it.
+    pub result: Result<Attested, Failure>,
+}
+
+impl PackageReport {
+    /// Whether everything that was wanted was said.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.result.as_ref().is_ok_and(|attested| !matches!(attested.observed, Some(Err(_))))
+    }
+}
+
+/// Everything that one run works with.
+pub struct Run<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// The builder's directory, whose lock the caller holds.
+    pub home: &'a Home,
+    /// The builder's key.
+    pub signer: &'a dyn Signer,
+    /// Where progress goes.
+    pub progress: &'a Progress,
+}
+
+/// How to reach Podman for a builder.
+#[must_use]
+pub fn podman_settings(config: &Config, home: &Home) -> Settings {
+    Settings {
+        socket: config.container.socket.clone(),
+        runtime: config.container.runtime.clone(),
+        dir: home.dir().to_owned(),
+        label: home.dir().display().to_string(),
+    }
+}
+
+/// A package whose claim is on disk.
+struct Ready {
+    claim: Claim,
+    installation: Installation,
+}
+
+impl Run<'_> {
+    /// Attests packages: every statement ends in the spool. The caller closes Podman afterwards, whatever the result.
+    ///
+    /// # Errors
+    /// If nothing at all could be attested; single packages fail in their report.
+    pub async fn attest(&self, podman: &mut Podman, requests: &[Request]) -> Result<Vec<PackageReport>, RunError> {
+        let pinned = self.config.keyring_sha256.as_deref().and_then(Hash::from_hex);
+        let keyring = Keyring::open(&self.config.keyring, pinned)?;
+        let image = image::pinned(podman, self.config, self.home, self.progress).await?;
+        podman.adapt(&image).await?;
+        let scratch = self.home.scratch()?;
+        let sources = self.sources(podman, &image, scratch.path()).await?;
+        let step = self.progress.step("downloading packages in a container");
+        let downloaded = download::download(podman, &image, self.config, &keyring, &sources, requests, scratch.path()).await?;
+        step.done(&format!("downloaded with image {}", image::short(&image)));
+        let ready = self.claim(downloaded, sources, keyring, requests).await?;
+        let mut reports = Vec::new();
+        let mut waiting = Vec::new();
+        for (request, result) in ready {
+            match result {
+                Ok(ready) => waiting.push((request, ready)),
+                Err(failure) => reports.push(PackageReport { request, result: Err(failure) }),
+            }
+        }
+        self.spool_claims(&waiting)?;
+        reports.extend(self.observe_all(podman, &image, waiting, scratch.path()).await?);
+        reports.sort_by_key(|report| requests.iter().position(|request| *request == report.request));
+        Ok(reports)
+    }
+
+    /// Configured sources; else the machine's for a bootstrapped image, and its own for any other.
+    async fn sources(&self, podman: &Podman, image: &str, scratch: &Path) -> Result<Vec<Source>, RunError> {
+        if let Some(file) = &self.config.sources {
+            return Ok(sources::of_file(file)?);
+        }
+        if self.config.image == BOOTSTRAP {
+            return Ok(image::machine_sources(self.config)?);
+        }
+        let dir = download::apt_directory(podman, image, scratch).await?;
+        Ok(sources::of_directory(&dir, &self.config.suite)?)
+    }
+
+    /// Verifies everything that was downloaded and computes the claims, outside of any container.
+    async fn claim(
+        &self,
+        downloaded: Downloaded,
+        sources: Vec<Source>,
+        keyring: Keyring,
+        requests: &[Request],
+    ) -> Result<Vec<(Request, Result<Ready, Failure>)>, RunError> {
+        let step = self.progress.step("verifying signatures and hashing packages");
+        let vendors = self.config.vendors.clone();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        let work = move || verify(&downloaded, &sources, &keyring, &vendors, now);
+        let claims = tokio::task::spawn_blocking(work).await.map_err(|_| RunError::Worker)??;
+        step.done(&format!(
+            "{} of {} packages verified and hashed",
+            claims.iter().filter(|(_, claim)| claim.is_ok()).count(),
+            requests.len()
+        ));
+        Ok(claims)
+    }
+
+    fn spool_claims(&self, ready: &[(Request, Ready)]) -> Result<(), RunError> {
+        let spool = Spool::new(self.home);
+        for (_, Ready { claim, .. }) in ready {
+            spool.keep_manifest(&claim.deb.manifest.root(), &claim.manifest)?;
+            self.say(&spool, &claim.files)?;
+            self.say(&spool, &claim.origin)?;
+        }
+        Ok(())
+    }
+
+    fn say(&self, spool: &Spool, statement: &Statement) -> Result<(), RunError> {
+        let envelope = Envelope::sign(statement.encode(), self.signer).map_err(|error| RunError::Sign(error.to_string()))?;
+        spool.add(&envelope)?;
+        Ok(())
+    }
+
+    async fn observe_all(
+        &self,
+        podman: &Podman,
+        image: &str,
+        ready: Vec<(Request, Ready)>,
+        scratch: &Path,
+    ) -> Result<Vec<PackageReport>, RunError> {
+        if !self.config.observe || ready.is_empty() {
+            return Ok(ready.into_iter().map(|(request, ready)| report(request, &ready.claim, None)).collect());
+        }
+        let step = self.progress.step("reading the image");
+        let baseline = observe::baseline(podman, image, self.config).await?;
+        drop(step);
+        let step = self.progress.bar("installing and observing", ready.len());
+        let parallel = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
+        let (baseline, step_ref) = (&baseline, &step);
+        let each = |(request, ready): (Request, Ready)| async move {
+            let observed = self.observe(podman, image, baseline, &ready, scratch).await;
+            step_ref.advance();
+            observed.map(|observed| report(request, &ready.claim, Some(observed)))
+        };
+        let results: Vec<Result<PackageReport, RunError>> = stream::iter(ready).map(each).buffer_unordered(parallel).collect().await;
+        let reports = results.into_iter().collect::<Result<Vec<_>, _>>()?;
+        step.done(&format!("{} packages installed and observed", reports.iter().filter(|report| report.is_whole()).count()));
+        Ok(reports)
+    }
+
+    async fn observe(
+        &self,
+        podman: &Podman,
+        image: &str,
+        baseline: &Tree,
+        ready: &Ready,
+        scratch: &Path,
+    ) -> Result<Result<usize, Failure>, RunError> {
+        let claim = &ready.claim;
+        let observed = observe::observe(podman, image, self.config, baseline, claim, &ready.installation, scratch).await;
+        let (observation, full) = match observed {
+            Ok(observed) => observed,
+            Err(error) => return Ok(Err(Failure { what: error.to_string(), hint: error.hint() })),
+        };
+        let entries = observation.entries.len();
+        let spool = Spool::new(self.home);
+        if let (Some(full), Some(text)) = (&observation.full, full) {
+            spool.keep_manifest(&full.sha256, &text)?;
+        }
+        match claim::statement(&claim.purl, &claim.deb, Predicate::InstallObservation(observation)) {
+            Ok(statement) => self.say(&spool, &statement).map(|()| Ok(entries)),
+            Err(error) => Ok(Err(Failure { what: error.to_string(), hint: error.hint() })),
+        }
+    }
+}
+
+fn report(request: Request, claim: &Claim, observed: Option<Result<usize, Failure>>) -> PackageReport {
+    let manifest = claim.deb.manifest.root();
+    let lines = claim.manifest.iter().filter(|byte| **byte == b'\n').count() as u64;
+    let attested = Attested { purl: claim.purl.to_string(), sha256: claim.deb.sha256, manifest, lines, observed };
+    PackageReport { request, result: Ok(attested) }
+}
+
+/// The chain of every file, then the claim of every package: pure reading.
+fn verify(
+    downloaded: &Downloaded,
+    sources: &[Source],
+    keyring: &Keyring,
+    vendors: &BTreeMap<String, String>,
+    now: u64,
+) -> Result<Vec<(Request, Result<Ready, Failure>)>, RunError> {
+    let planned = downloaded.plans.iter().filter_map(|plan| plan.files.as_ref().ok()).flatten();
+    let files: BTreeSet<&PathBuf> = planned.chain(&downloaded.faketime).collect();
+    let mut digests = BTreeMap::new();
+    for file in files {
+        digests.insert(file.as_path(), digest(file)?);
+    }
+    let wanted: BTreeSet<Hash> = digests.values().copied().collect();
+    let foreign = downloaded.plans.iter().filter_map(|plan| plan.request.architecture.clone());
+    let architectures: BTreeSet<String> = foreign.chain([downloaded.native.clone()]).collect();
+    let chain = Chain::verify(&Lists { dir: &downloaded.lists, sources, architectures: &architectures, wanted: &wanted }, keyring, now)?;
+    let faketime = downloaded.faketime.clone().filter(|file| digests.get(file.as_path()).is_some_and(|sha256| chain.names(sha256)));
+    if downloaded.faketime.is_some() && faketime.is_none() {
+        return Err(ChainError::Unauthenticated { package: "libfaketime".to_owned(), sha256: Hash::EMPTY }.into());
+    }
+    let one = |plan: &Plan| (plan.request.clone(), claim_one(plan, &downloaded.native, &digests, &chain, vendors, faketime.clone()));
+    Ok(in_parallel(&downloaded.plans, &one))
+}
+
+fn claim_one(
+    plan: &Plan,
+    native: &str,
+    digests: &BTreeMap<&Path, Hash>,
+    chain: &Chain,
+    vendors: &BTreeMap<String, String>,
+    faketime: Option<PathBuf>,
+) -> Result<Ready, Failure> {
+    let refused = |error: &ChainError| Failure { what: error.to_string(), hint: error.hint() };
+    let unclaimed = |error: ClaimError| Failure { what: error.to_string(), hint: error.hint() };
+    let files = plan.files.clone().map_err(|what| Failure { what, hint: "check the package's name, version and architecture" })?;
+    for file in &files {
+        let sha256 = digests.get(file.as_path()).copied().unwrap_or(Hash::EMPTY);
+        if !chain.names(&sha256) {
+            let package = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            return Err(refused(&ChainError::Unauthenticated { package, sha256 }));
+        }
+    }
+    let prefix = format!("{}_", plan.request.name);
+    let named = |file: &&PathBuf| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix));
+    for file in files.iter().filter(named) {
+        let deb = claim::read(file).map_err(unclaimed)?;
+        if !plan.request.is_met_by(&deb.control, native) {
+            continue;
+        }
+        let listed = chain.origin(&deb).map_err(|error| refused(&error))?;
+        let claim = Claim::new(deb, listed, vendors).map_err(unclaimed)?;
+        let foreign = plan.request.architecture.iter().filter(|arch| *arch != native && *arch != "all");
+        let installation = Installation { architectures: foreign.cloned().collect(), files: files.clone(), faketime };
+        return Ok(Ready { claim, installation });
+    }
+    Err(Failure { what: format!("apt did not download {}", plan.request), hint: "check the package's name, version and architecture" })
+}
+
+fn digest(path: &Path) -> Result<Hash, ChainError> {
+    use sha2::Digest as _;
+    let unreadable = |error: std::io::Error| ChainError::Unreadable { place: path.display().to_string(), reason: error.to_string() };
+    let mut file = std::fs::File::open(path).map_err(unreadable)?;
+    let mut hasher = sha2::Sha256::new();
+    let mut buffer = vec![0; 128 * 1024];
+    loop {
+        match std::io::Read::read(&mut file, &mut buffer).map_err(unreadable)? {
+            0 => return Ok(Hash::new(hasher.finalize().into())),
+            count => hasher.update(&buffer[..count]),
+        }
+    }
+}
+
+/// Applies a function to every item, on all cores; results in the items' order.
+fn in_parallel<T: Sync, R: Send>(items: &[T], work: &(dyn Fn(&T) -> R + Sync)) -> Vec<R> {
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let worker = || {
+        let mut done = Vec::new();
+        loop {
+            let index = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let Some(item) = items.get(index) else { return done };
+            done.push((index, work(item)));
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(items.len().max(1));
+    let mut results: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let handles: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+        // A panic of a worker is a defect of this program and goes on as one.
+        handles.into_iter().flat_map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    });
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
+}
