@@ -1,0 +1,234 @@
+//! Whole runs in real containers. Needs root, Podman, mmdebstrap or debootstrap, and this machine's own apt sources for its release.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use attest::predicate::{Change, Observed, Predicate};
+use attest::{Envelope, Statement};
+use support::repository::Repository;
+
+/// Runs in containers one after the other: the machine that tests may be small.
+static ONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// This machine's release, whose packages its own apt can download.
+fn suite() -> String {
+    let text = fs::read_to_string("/etc/os-release").unwrap();
+    text.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME=")).unwrap().to_owned()
+}
+
+/// A builder's configuration and what it takes to clean up after it.
+struct Builder {
+    dir: PathBuf,
+    config: String,
+}
+
+impl Builder {
+    fn new(dir: &Path, name: &str, more: &str) -> Self {
+        let (home, _) = support::builder(dir, name);
+        let config = dir.join(format!("{name}.toml"));
+        let text = format!("dir = \"{name}\"\nsuite = \"{}\"\n{more}", suite());
+        fs::write(&config, text).unwrap();
+        Self { dir: home.dir().to_owned(), config: config.display().to_string() }
+    }
+
+    fn attest(&self, packages: &[&str]) -> std::process::Output {
+        let mut arguments = vec!["attest", "--config", &self.config, "--json"];
+        arguments.extend(packages);
+        support::tally_builder(&arguments, 900)
+    }
+
+    /// What is in the spool, by kind and package URL.
+    fn said(&self) -> BTreeMap<(&'static str, String), Vec<u8>> {
+        let mut said = BTreeMap::new();
+        for entry in fs::read_dir(self.dir.join("spool")).unwrap().flatten().filter(|entry| entry.path().is_file()) {
+            let envelope = Envelope::parse(&fs::read(entry.path()).unwrap()).unwrap();
+            envelope.verify().unwrap();
+            let statement = Statement::parse(envelope.payload()).unwrap();
+            said.insert((statement.kind().short_name(), statement.subject.name), envelope.payload().to_vec());
+        }
+        said
+    }
+
+    fn observed(&self, purl_start: &str) -> Vec<Observed> {
+        let said = self.said();
+        let found = said.iter().find(|((kind, purl), _)| *kind == "install-observation/v1" && purl.starts_with(purl_start));
+        match Statement::parse(found.unwrap().1).unwrap().predicate {
+            Predicate::InstallObservation(observation) => observation.entries,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+impl Drop for Builder {
+    fn drop(&mut self) {
+        support::tally_builder(&["clean", "--config", &self.config], 60);
+    }
+}
+
+const DEBIAN: &str = "keyring = \"/usr/share/keyrings/debian-archive-keyring.gpg\"\n";
+
+fn bootstrap() -> String {
+    format!("[bootstrap]\ncache = \"{}\"\n", support::cache().display())
+}
+
+fn containers_of(builder: &Builder) -> String {
+    let filter = format!("label=dev.tallystick.builder={}", builder.dir.display());
+    String::from_utf8(support::tool(Command::new("podman").args(["ps", "--all", "--quiet", "--filter", &filter]))).unwrap()
+}
+
+/// Two builders with downloads, containers, host names, clocks and user numbers of their own say the same about what packages contain.
+#[test]
+fn two_builders_agree_byte_for_byte() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let first = Builder::new(dir.path(), "first", &format!("{DEBIAN}observe_runs = 1\n{}", bootstrap()));
+    let other = "[container]\nhostname = \"other\"\nfaketime = \"+400d\"\nuid_range = \"300000:65536\"\n";
+    let second = Builder::new(dir.path(), "second", &format!("{DEBIAN}observe_runs = 1\n{other}{}", bootstrap()));
+    let packages = ["iputils-ping", "dash", "dbus", "hostname", "libacl1"];
+    for builder in [&first, &second] {
+        let output = builder.attest(&packages);
+        assert!(output.status.success(), "{}", support::text(&output));
+        assert_eq!(containers_of(builder), "");
+        assert_eq!(fs::read_dir(builder.dir.join("work")).unwrap().count(), 0);
+    }
+    let (one, two) = (first.said(), second.said());
+    assert_eq!(one.keys().collect::<Vec<_>>(), two.keys().collect::<Vec<_>>());
+    assert_eq!(one.len(), 3 * packages.len());
+    for (name, payload) in one.iter().filter(|((kind, _), _)| *kind != "install-observation/v1") {
+        assert_eq!(two[name], *payload, "{name:?}");
+    }
+    for builder in [&first, &second] {
+        assert_expected_changes(builder);
+    }
+}
+
+/// What scripts are known to do: ping's capability, the mode that dbus gives its helper, dash's diversion.
+fn assert_expected_changes(builder: &Builder) {
+    let find = |purl: &str, end: &str| builder.observed(purl).into_iter().find(|entry| entry.path.ends_with(end));
+    let ping = find("pkg:deb/debian/iputils-ping@", "/bin/ping").unwrap();
+    assert_eq!((ping.change, ping.caps.is_some(), ping.sha256), (Change::Modified, true, None), "{ping:?}");
+    let helper = find("pkg:deb/debian/dbus@", "/dbus-daemon-launch-helper").unwrap();
+    assert_eq!((helper.mode.as_deref(), helper.gname.as_deref()), (Some("04754"), Some("messagebus")), "{helper:?}");
+    let shell = find("pkg:deb/debian/dash@", "/bin/sh").unwrap();
+    assert_eq!((shell.change, shell.to.as_deref()), (Change::Diverted, Some("./bin/sh.distrib")), "{shell:?}");
+}
+
+/// Claims come before scripts, and every package has a container of its own: a script that alters everything it can reach changes
+/// nothing that is said about others.
+#[test]
+fn a_hostile_script_reaches_no_other_claim() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let mut repository = Repository::new(dir.path());
+    let evil =
+        "for f in /usr/share/tests/* /run/tallystick/in/debs/*; do echo evil >$f; rm -f $f; done; echo x >/usr/share/tests/victim; exit 0";
+    let hostile = repository.add("aaa", "1.0", "harmless\n", evil);
+    let victim = repository.add("victim", "1.0", "content\n", "echo stamp-$(date +%s) >/usr/share/tests/made; exit 0");
+    repository.publish(&repository.release(""), "archive", &[]);
+    let builder = local_builder(dir.path(), &repository, "", "observe_runs = 2\n");
+    let output = builder.attest(&["aaa", "victim"]);
+    assert!(output.status.success(), "{}", support::text(&output));
+    let said = builder.said();
+    for (name, path) in [("aaa", hostile), ("victim", victim)] {
+        let manifest = tally_builder::claim::read(&path).unwrap().manifest;
+        let payload = &said[&("package-files/v1", format!("pkg:deb/tests/{name}@1.0?arch=all"))];
+        match Statement::parse(payload).unwrap().predicate {
+            Predicate::PackageFiles(files) => assert_eq!(files.manifest, manifest.root()),
+            other => panic!("{other:?}"),
+        }
+    }
+    let of_victim = builder.observed("pkg:deb/tests/victim@");
+    let made: Vec<_> = of_victim.iter().filter(|entry| entry.path == "./usr/share/tests/made").collect();
+    assert_eq!(made.len(), 1, "{of_victim:?}");
+    assert_eq!((made[0].change, made[0].node.as_deref()), (Change::Generated, Some("file")));
+    assert!(!of_victim.iter().any(|entry| entry.path.ends_with("/victim") || entry.path.ends_with("/aaa")), "{of_victim:?}");
+    let of_hostile = builder.observed("pkg:deb/tests/aaa@");
+    assert!(of_hostile.iter().any(|entry| entry.path == "./usr/share/tests/aaa" && entry.change == Change::Missing), "{of_hostile:?}");
+}
+
+/// A builder that takes packages from a local repository, in an image bootstrapped before.
+fn local_builder(dir: &Path, repository: &Repository, options: &str, more: &str) -> Builder {
+    let maker = Builder::new(dir, "maker", &format!("{DEBIAN}observe = false\n{}", bootstrap()));
+    let output = maker.attest(&["hostname"]);
+    assert!(output.status.success(), "{}", support::text(&output));
+    let pin: serde_json::Value = serde_json::from_slice(&fs::read(maker.dir.join("image.json")).unwrap()).unwrap();
+    let image = pin["id"].as_str().unwrap();
+    fs::write(dir.join("local.list"), repository.source_line(options)).unwrap();
+    let keyring = repository.keyring(&["archive"]);
+    let text = format!(
+        "keyring = \"{}\"\nsources = \"local.list\"\nimage = \"{image}\"\n{more}vendors = {{ Tests = \"tests\" }}\n",
+        keyring.display()
+    );
+    let builder = Builder::new(dir, "local", &text);
+    // The image must outlive its maker's clean-up.
+    std::mem::forget(maker);
+    builder
+}
+
+/// `[trusted=yes]` and unsigned repositories give no statement at all.
+#[test]
+fn unauthenticated_sources_are_refused() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let mut repository = Repository::new(dir.path());
+    repository.add("one", "1.0", "content\n", "exit 0");
+    repository.publish(&repository.release(""), "archive", &[]);
+    let trusting = local_builder(dir.path(), &repository, "[trusted=yes] ", "");
+    let output = trusting.attest(&["one"]);
+    assert_eq!(output.status.code(), Some(10), "{}", support::text(&output));
+    assert!(support::text(&output).contains("trusted=yes") && support::text(&output).contains("hint: remove the option"));
+    assert_eq!(trusting.said().len(), 0);
+    fs::write(dir.path().join("local.list"), repository.source_line("")).unwrap();
+    let good = trusting.attest(&["one", "absent"]);
+    assert_eq!(good.status.code(), Some(1), "{}", support::text(&good));
+    assert!(support::text(&good).contains("Unable to locate package absent"));
+    let said = trusting.said().len();
+    fs::remove_file(repository.dir.join("dists/test/InRelease")).unwrap();
+    let unsigned = trusting.attest(&["one"]);
+    assert_eq!(unsigned.status.code(), Some(10), "{}", support::text(&unsigned));
+    assert_eq!((trusting.said().len(), containers_of(&trusting).as_str()), (said, ""));
+}
+
+/// An interruption in the middle leaves no container, no service and no scratch files.
+#[test]
+fn an_interrupted_run_cleans_up() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let mut repository = Repository::new(dir.path());
+    repository.add("slow", "1.0", "content\n", "sleep 600");
+    repository.publish(&repository.release(""), "archive", &[]);
+    let builder = local_builder(dir.path(), &repository, "", "");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tally-builder"))
+        .args(["attest", "--config", &builder.config, "slow"])
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let started = std::time::Instant::now();
+    let running = |builder: &Builder| {
+        let filter = format!("label=dev.tallystick.builder={}", builder.dir.display());
+        let arguments = ["ps", "--quiet", "--filter", "status=running", "--filter", &filter];
+        !support::tool(Command::new("podman").args(arguments)).is_empty()
+    };
+    // The install container is the one that runs while a claim is in the spool already.
+    while builder.said().len() < 2 || !running(&builder) {
+        assert!(started.elapsed().as_secs() < 300, "it never came to install");
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    }
+    support::tool(Command::new("kill").args(["-INT", &child.id().to_string()]));
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(containers_of(&builder), "");
+    assert_eq!(fs::read_dir(builder.dir.join("work")).unwrap().count(), 0);
+    let left: Vec<_> =
+        fs::read_dir(&builder.dir).unwrap().flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with('.')).collect();
+    assert!(left.is_empty(), "{left:?}");
+    assert_eq!(builder.said().len(), 2);
+}
