@@ -144,6 +144,19 @@ fn scopes_bind() {
 }
 
 #[test]
+fn repositories_fill_their_own_namespace() {
+    let world = World::new();
+    let from = |name: &str| {
+        let mut statement = origin();
+        let Predicate::PackageOrigin(origin) = &mut statement.predicate else { panic!("an origin") };
+        origin.origin = name.into();
+        statement
+    };
+    assert_eq!(world.may(&key("b1"), &from("Debian")), Ok(()));
+    assert_eq!(world.may(&key("b1"), &from("LP-PPA-mallory")), Err(Refusal::WrongVendor { origin: "LP-PPA-mallory".into() }));
+}
+
+#[test]
 fn nothing_comes_before_the_roles() {
     let world = World::new();
     let first = leaf(&key("b1"), &claim(ATTR, "attr.deb", "m"));

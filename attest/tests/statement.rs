@@ -297,6 +297,7 @@ fn bounds_of_observations_and_rebuilds() {
             |observation| observation.entries[2].uname = Some("a b".into()),
             |observation| observation.entries[3].node = Some("door".into()),
             |observation| observation.entries[3].link = Some(String::new()),
+            |observation| observation.entries[3].link = Some("a b".into()),
         ],
     );
     let good = Rebuild { record: None, result: RebuildResult::Same, sha256: None, source: "attr".into() };

@@ -21,6 +21,7 @@ use tlog::{Hash, VerifierKey};
 
 use crate::envelope::{Envelope, KnownKeys};
 use crate::predicate::{ControlHead, Kind, Predicate, RepositoryState};
+use crate::purl::Purl;
 use crate::roles::{ChainError, KeyState, Role, RoleKey, RolesChain, SignedRoles};
 use crate::statement::Statement;
 
@@ -78,8 +79,17 @@ impl Judge {
         self.check_chain(payload, statement)?;
         match &statement.predicate {
             Predicate::ControlHead(head) => self.check_head(head),
+            Predicate::PackageOrigin(origin) => self.check_vendor(&origin.origin, statement),
             _ => Ok(()),
         }
+    }
+
+    /// Nobody's repository fills another vendor's namespace.
+    fn check_vendor(&self, origin: &str, statement: &Statement) -> Result<(), Refusal> {
+        let current = self.roles.current().ok_or(Refusal::NoRoles)?;
+        let named = |purl: &Purl| current.roles.namespace(purl.kind(), origin) == Some(purl.namespace());
+        let refusal = || Refusal::WrongVendor { origin: origin.to_owned() };
+        statement.purl().filter(named).map(|_| ()).ok_or_else(refusal)
     }
 
     /// Parses and verifies an envelope and its statement: all that needs no roles. The slow part, and free of state, so

@@ -28,6 +28,11 @@ pub enum Refusal {
         /// The package URL or repository.
         subject: String,
     },
+    /// The roles do not give packages from repositories with this signed `Origin` the package URL's namespace.
+    WrongVendor {
+        /// The `Origin`.
+        origin: String,
+    },
     /// The key is retired.
     Retired,
     /// The key is compromised from this entry on.
@@ -61,6 +66,9 @@ impl fmt::Display for Refusal {
             Self::UnknownKey => f.write_str("the roles do not name this key; ask the foundation to add it"),
             Self::WrongRole { needed } => write!(f, "the roles do not name this key as {}", needed.word()),
             Self::OutOfScope { subject } => write!(f, "the key's scopes do not cover {subject}"),
+            Self::WrongVendor { origin } => {
+                write!(f, "the roles do not let repositories of {origin} fill this namespace; ask the foundation to name the vendor")
+            }
             Self::Retired => f.write_str("the key is retired"),
             Self::Compromised { from } => write!(f, "the key is compromised from entry {from} on"),
             Self::Roles(error) => error.fmt(f),

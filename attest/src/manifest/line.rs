@@ -202,6 +202,12 @@ pub fn is_escaped_path(text: &str) -> bool {
     unescape_path(text).is_some()
 }
 
+/// Whether a text is the target of a symbolic link as manifests write it.
+#[must_use]
+pub fn is_escaped_target(text: &str) -> bool {
+    unescape(text).is_some_and(|target| !target.is_empty() && target.len() <= MAX_PATH && escape(&target) == text)
+}
+
 /// Whether a text is a mode as manifests write it: `0` and three or four octal digits.
 #[must_use]
 pub fn is_mode(text: &str) -> bool {

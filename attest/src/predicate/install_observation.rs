@@ -6,10 +6,10 @@
 use serde::{Deserialize, Serialize};
 use tlog::Hash;
 
-use super::{is_integer, is_line};
+use super::is_integer;
 use crate::envelope;
 use crate::json;
-use crate::manifest::{is_escaped_path, is_mode, is_owner};
+use crate::manifest::{is_escaped_path, is_escaped_target, is_mode, is_owner};
 use crate::statement::StatementError;
 
 /// How a path differs after the installation.
@@ -106,7 +106,7 @@ impl Observed {
         if !fits(&self.mode, is_mode) || !fits(&self.uname, is_owner) || !fits(&self.gname, is_owner) {
             return Err("mode and owners are written as in manifests");
         }
-        if !fits(&self.caps, is_caps) || !fits(&self.node, is_node) || !fits(&self.link, |link| is_line(link, 16_400)) {
+        if !fits(&self.caps, is_caps) || !fits(&self.node, is_node) || !fits(&self.link, is_escaped_target) {
             return Err("caps are lowercase hexadecimal, types and links those of manifests");
         }
         if (self.change == Change::Diverted) != self.to.is_some() {
