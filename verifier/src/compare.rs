@@ -1,0 +1,323 @@
+//! One attested entry against what stands at its path. Pure: what was seen and what may explain it come as arguments.
+
+use attest::manifest::{Attributes, Class, Entry, Node};
+use attest::predicate::{Change, Observed};
+
+use crate::config::{Allowed, encode_hex};
+use crate::finding::{Finding, Kind, printable};
+use crate::hash::{Content, Outcome};
+use crate::owners::Owners;
+use crate::survey::{Inode, Seen, SeenNode};
+
+/// What was seen at a path, with the outcome of reading it where it is a regular file that had to be read.
+#[derive(Clone, Copy, Debug)]
+pub struct Sight<'a> {
+    /// What `lstat` shows.
+    pub seen: &'a Seen,
+    /// What reading gave.
+    pub read: Option<&'a Outcome>,
+}
+
+/// What may explain a difference of one path.
+#[derive(Clone, Copy, Debug)]
+pub struct Reasons<'a> {
+    /// Entries on which enough builders agree, of this package and path.
+    pub observed: &'a [Observed],
+    /// States that the policy allows at this path.
+    pub allowed: &'a [Allowed],
+    /// The local dpkg-statoverride of this path.
+    pub statoverride: Option<&'a Attributes>,
+    /// Names of owners.
+    pub owners: &'a Owners,
+}
+
+/// Compares; the findings have neither package nor path nor attestors yet. Empty: exactly as attested.
+#[must_use]
+pub fn compare(entry: &Entry, sight: Sight<'_>, reasons: &Reasons<'_>) -> Vec<Finding> {
+    match sight.seen {
+        Seen::Unreadable(why) => vec![Finding::new(Kind::Unreadable, format!("it cannot be looked at: {why}"))],
+        Seen::Absent => absent(entry, reasons),
+        Seen::There(_) if entry.class == Class::NoVerify => Vec::new(),
+        Seen::There(inode) => present(entry, inode, sight.read, reasons),
+    }
+}
+
+fn absent(entry: &Entry, reasons: &Reasons<'_>) -> Vec<Finding> {
+    let removed = reasons.observed.iter().any(|observed| observed.change == Change::Missing);
+    let finding = match entry.class {
+        Class::NoVerify => return Vec::new(),
+        _ if removed => Finding::new(Kind::Explained, "absent, as builders observed after installing the package"),
+        Class::Optional => Finding::new(Kind::NotInstalled, "documentation and translations may be left out"),
+        Class::Config if is_etc(&entry.path) => Finding::new(Kind::ModifiedConfig, "a configuration file that was removed"),
+        Class::Config | Class::Fixed | Class::Implied => {
+            let digest = digest_of("absent");
+            Finding { digest, ..Finding::new(Kind::Missing, "it is not there").differs(describe(&entry.node), "nothing") }
+        }
+    };
+    vec![finding]
+}
+
+fn present(entry: &Entry, inode: &Inode, read: Option<&Outcome>, reasons: &Reasons<'_>) -> Vec<Finding> {
+    let content = match (&entry.node, &inode.node, read) {
+        (Node::File { .. }, SeenNode::File(_), Some(Outcome::Changed)) => {
+            return vec![Finding::new(Kind::Changed, "it changed while it was read; verify again")];
+        }
+        (Node::File { .. }, SeenNode::File(_), Some(Outcome::Unreadable(why))) => {
+            return vec![Finding::new(Kind::Unreadable, format!("it cannot be read: {why}"))];
+        }
+        (_, _, Some(Outcome::Read(content))) => Some(content),
+        _ => None,
+    };
+    let mut findings: Vec<Finding> = substance(entry, inode, content, reasons).into_iter().collect();
+    // What is something else altogether has no mode to compare.
+    if findings.iter().all(|finding| finding.kind != Kind::Modified) && same_type(&entry.node, &inode.node) {
+        findings.extend(attributes(entry, inode, content, reasons));
+    }
+    findings
+}
+
+/// Type, content, target and device number.
+fn substance(entry: &Entry, inode: &Inode, content: Option<&Content>, reasons: &Reasons<'_>) -> Option<Finding> {
+    let found = describe_seen(&inode.node, content);
+    let differs = |why: &str| {
+        let digest = content.map_or_else(|| digest_of(&found), |content| Some(content.digest));
+        Some(Finding { digest, ..Finding::new(Kind::Modified, why).differs(describe(&entry.node), found.clone()) })
+    };
+    match (&entry.node, &inode.node) {
+        (Node::File { size, sha256 }, SeenNode::File(seen)) => {
+            if size == seen && content.is_some_and(|content| content.digest == *sha256.as_bytes()) {
+                return None;
+            }
+            let executable = entry.attributes.as_ref().is_some_and(|attributes| attributes.mode & 0o111 != 0) || inode.mode & 0o111 != 0;
+            match (entry.class, executable, is_etc(&entry.path)) {
+                (Class::Config, false, true) => edited(differs("a configuration file that was edited")),
+                (Class::Config, true, _) => differs("its content differs; a configuration file that is executed is not for editing unseen"),
+                (Class::Config, false, false) => differs("its content differs; a configuration file outside /etc is not for editing"),
+                _ => differs("its content differs"),
+            }
+        }
+        (Node::Dir, SeenNode::Dir) | (Node::Fifo, SeenNode::Fifo) | (Node::Ghost, _) => None,
+        (Node::Link(target), SeenNode::Link(seen)) if target == seen => None,
+        (Node::Char(device), SeenNode::Char(seen)) | (Node::Block(device), SeenNode::Block(seen)) if device == seen => None,
+        (Node::Dir, SeenNode::Link(target)) if is_alias(&entry.path, target) => {
+            Some(Finding::new(Kind::Explained, format!("a link to {}, as on all systems with a merged /usr", printable(target))))
+        }
+        (Node::Link(_) | Node::Dir, SeenNode::Link(target)) if is_observed_link(target, reasons) => {
+            Some(Finding::new(Kind::Explained, "its target is the one that builders observed after installing the package"))
+        }
+        (Node::Link(_), SeenNode::Link(_)) if entry.class == Class::Config && is_etc(&entry.path) => {
+            edited(differs("a configuration link that was changed"))
+        }
+        (Node::Link(_), SeenNode::Link(_)) => differs("the link leads elsewhere"),
+        (Node::Char(_) | Node::Block(_), SeenNode::Char(_) | SeenNode::Block(_)) => differs("it is another device"),
+        _ => differs("something else stands there"),
+    }
+}
+
+fn edited(finding: Option<Finding>) -> Option<Finding> {
+    finding.map(|finding| Finding { kind: Kind::ModifiedConfig, ..finding })
+}
+
+/// Mode, owner, group, capability and access list: exactly as attested, or exactly as one explanation has it.
+fn attributes(entry: &Entry, inode: &Inode, content: Option<&Content>, reasons: &Reasons<'_>) -> Vec<Finding> {
+    let Some(attested) = &entry.attributes else { return Vec::new() };
+    if inode.mounted && inode.node == SeenNode::Dir {
+        return Vec::new();
+    }
+    let attested = State { attributes: attested.clone(), caps: entry.caps.clone().unwrap_or_default() };
+    let seen = Actual { inode, caps: content.map(|content| content.caps.as_slice()), owners: reasons.owners };
+    let mut findings = if seen.is(&attested) { Vec::new() } else { differing(entry, &attested, &seen, reasons) };
+    if content.is_some_and(|content| content.acl) {
+        let why = "it has an access list, which no package carries; getfacl shows whom it lets in";
+        findings.push(Finding { digest: digest_of("acl"), ..Finding::new(Kind::Capability, why).differs("no access list", "an access list") });
+    }
+    findings
+}
+
+fn differing(entry: &Entry, attested: &State, seen: &Actual<'_>, reasons: &Reasons<'_>) -> Vec<Finding> {
+    if let Some(why) = explanation(attested, seen, reasons) {
+        return vec![Finding::new(Kind::Explained, why).differs(attested.to_string(), seen.to_string())];
+    }
+    let mut kinds = seen.differing_kinds(attested);
+    if entry.class == Class::Config && is_etc(&entry.path) && kinds == [Kind::Mode] && seen.inode.mode & !attested.attributes.mode == 0 {
+        let why = "permissions of a configuration file were taken away";
+        return vec![Finding::new(Kind::ModifiedConfig, why).differs(attested.to_string(), seen.to_string())];
+    }
+    kinds.dedup();
+    let finding = |kind| {
+        let why = why_attribute(kind, attested, seen, reasons);
+        let digest = digest_of(&seen.to_string());
+        Finding { digest, ..Finding::new(kind, why).differs(attested.to_string(), seen.to_string()) }
+    };
+    kinds.into_iter().map(finding).collect()
+}
+
+fn why_attribute(kind: Kind, attested: &State, seen: &Actual<'_>, reasons: &Reasons<'_>) -> String {
+    let added = seen.inode.mode & !attested.attributes.mode;
+    let what = match kind {
+        Kind::Mode if added & 0o4000 != 0 => "setuid was added",
+        Kind::Mode if added & 0o2000 != 0 => "setgid was added",
+        Kind::Mode if added & 0o002 != 0 => "everybody may write to it",
+        Kind::Mode => "its permissions differ",
+        Kind::Owner => "its owner or group differs",
+        _ => "its capabilities differ",
+    };
+    let overridden = reasons.statoverride.is_some_and(|wanted| seen.is(&State { attributes: wanted.clone(), caps: attested.caps.clone() }));
+    let note = if overridden { "; the local dpkg-statoverride that asks for it does not excuse it, since it adds rights" } else { "" };
+    format!("{what}, and neither builders nor the policy explain it{note}")
+}
+
+/// The first explanation that fits the whole state; parts of different ones are never put together.
+fn explanation(attested: &State, seen: &Actual<'_>, reasons: &Reasons<'_>) -> Option<String> {
+    let observed = reasons.observed.iter().filter(|observed| observed.change == Change::Modified);
+    if observed.filter_map(|observed| attested.overlay(observed)).any(|state| seen.is(&state)) {
+        return Some("as builders observed after installing the package".to_owned());
+    }
+    let allowed = |allowed: &Allowed| State {
+        attributes: Attributes { mode: allowed.mode, uname: allowed.owner.clone(), gname: allowed.group.clone() },
+        caps: allowed.caps.clone(),
+    };
+    if reasons.allowed.iter().map(allowed).any(|state| seen.is(&state)) {
+        return Some("as the policy allows".to_owned());
+    }
+    let wanted = State { attributes: reasons.statoverride?.clone(), caps: attested.caps.clone() };
+    (seen.is(&wanted) && wanted.adds_no_rights(attested)).then(|| "a local dpkg-statoverride that adds no rights".to_owned())
+}
+
+/// Mode, owner and capabilities of one path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct State {
+    attributes: Attributes,
+    caps: Vec<u8>,
+}
+
+impl State {
+    /// With what was observed put over it.
+    fn overlay(&self, observed: &Observed) -> Option<Self> {
+        let mode = match &observed.mode {
+            Some(mode) => u32::from_str_radix(mode, 8).ok()?,
+            None => self.attributes.mode,
+        };
+        let uname = observed.uname.clone().unwrap_or_else(|| self.attributes.uname.clone());
+        let gname = observed.gname.clone().unwrap_or_else(|| self.attributes.gname.clone());
+        let caps = match &observed.caps {
+            Some(caps) => crate::config::decode_hex(caps)?,
+            None => self.caps.clone(),
+        };
+        Some(Self { attributes: Attributes { mode, uname, gname }, caps })
+    }
+
+    /// Whether nobody can do more than under `before`: no new setuid, setgid or writers, owner root or the old one, and no other
+    /// group where the group may write or the file runs as its group.
+    fn adds_no_rights(&self, before: &Self) -> bool {
+        let (new, old) = (&self.attributes, &before.attributes);
+        let group_matters = new.mode & 0o2020 != 0 && new.gname != old.gname && new.gname != "root";
+        new.mode & !old.mode & 0o6022 == 0 && (new.uname == old.uname || new.uname == "root") && !group_matters && self.caps == before.caps
+    }
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Attributes { mode, uname, gname } = &self.attributes;
+        write!(f, "mode {mode:04o} {uname}:{gname}{}", show_caps(&self.caps))
+    }
+}
+
+/// What an inode has.
+struct Actual<'a> {
+    inode: &'a Inode,
+    /// `None` where they were not read (anything but regular files).
+    caps: Option<&'a [u8]>,
+    owners: &'a Owners,
+}
+
+impl Actual<'_> {
+    fn is(&self, state: &State) -> bool {
+        self.differing_kinds(state).is_empty()
+    }
+
+    fn differing_kinds(&self, state: &State) -> Vec<Kind> {
+        let Attributes { mode, uname, gname } = &state.attributes;
+        // A link's own mode is always 0777 and means nothing.
+        let mode = matches!(self.inode.node, SeenNode::Link(_)) || *mode == self.inode.mode;
+        let owner = self.owners.user_is(uname, self.inode.uid) && self.owners.group_is(gname, self.inode.gid);
+        let caps = self.caps.is_none_or(|caps| caps == state.caps);
+        [(mode, Kind::Mode), (owner, Kind::Owner), (caps, Kind::Capability)].into_iter().filter(|(same, _)| !same).map(|(_, kind)| kind).collect()
+    }
+}
+
+impl std::fmt::Display for Actual<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (user, group) = (self.owners.user(self.inode.uid), self.owners.group(self.inode.gid));
+        write!(f, "mode {:04o} {user}:{group}{}", self.inode.mode, show_caps(self.caps.unwrap_or_default()))
+    }
+}
+
+fn show_caps(caps: &[u8]) -> String {
+    if caps.is_empty() { String::new() } else { format!(" capability {}", encode_hex(caps)) }
+}
+
+fn same_type(node: &Node, seen: &SeenNode) -> bool {
+    matches!(
+        (node, seen),
+        (Node::File { .. }, SeenNode::File(_))
+            | (Node::Dir, SeenNode::Dir)
+            | (Node::Link(_), SeenNode::Link(_))
+            | (Node::Char(_), SeenNode::Char(_))
+            | (Node::Block(_), SeenNode::Block(_))
+            | (Node::Fifo, SeenNode::Fifo)
+    )
+}
+
+/// Directories that are links wherever /usr is merged, and the two of /var that are links everywhere.
+fn is_alias(path: &[u8], target: &[u8]) -> bool {
+    let target = target.strip_prefix(b"/").unwrap_or(target);
+    match path {
+        b"bin" | b"sbin" | b"lib" | b"lib32" | b"lib64" | b"libx32" | b"libo32" => target.strip_prefix(b"usr/") == Some(path),
+        b"var/run" => target == b"run" || target == b"../run",
+        b"var/lock" => target == b"run/lock" || target == b"../run/lock",
+        _ => false,
+    }
+}
+
+fn is_observed_link(target: &[u8], reasons: &Reasons<'_>) -> bool {
+    let escaped = attest::manifest::escape_link(target);
+    reasons.observed.iter().any(|observed| observed.change == Change::Modified && observed.link.as_deref() == Some(escaped.as_str()))
+}
+
+fn is_etc(path: &[u8]) -> bool {
+    path.starts_with(b"etc/")
+}
+
+/// What is attested, for people.
+#[must_use]
+pub fn describe(node: &Node) -> String {
+    match node {
+        Node::File { size, sha256 } => format!("a file of {size} bytes, sha256 {sha256}"),
+        Node::Dir => "a directory".to_owned(),
+        Node::Link(target) => format!("a link to {}", printable(target)),
+        Node::Char(device) => format!("character device 0x{device:x}"),
+        Node::Block(device) => format!("block device 0x{device:x}"),
+        Node::Fifo => "a named pipe".to_owned(),
+        Node::Ghost => "anything".to_owned(),
+    }
+}
+
+/// What is there, for people.
+#[must_use]
+pub fn describe_seen(node: &SeenNode, content: Option<&Content>) -> String {
+    match (node, content) {
+        (SeenNode::File(size), Some(content)) => format!("a file of {size} bytes, sha256 {}", encode_hex(&content.digest)),
+        (SeenNode::File(size), None) => format!("a file of {size} bytes"),
+        (SeenNode::Dir, _) => "a directory".to_owned(),
+        (SeenNode::Link(target), _) => format!("a link to {}", printable(target)),
+        (SeenNode::Char(device), _) => format!("character device 0x{device:x}"),
+        (SeenNode::Block(device), _) => format!("block device 0x{device:x}"),
+        (SeenNode::Fifo, _) => "a named pipe".to_owned(),
+        (SeenNode::Socket, _) => "a socket".to_owned(),
+    }
+}
+
+fn digest_of(text: &str) -> Option<[u8; 32]> {
+    Some(*tlog::Hash::digest(text.as_bytes()).as_bytes())
+}

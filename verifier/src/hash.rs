@@ -1,0 +1,220 @@
+//! Hashing many files: each is read once, in constant memory, by several threads.
+
+use std::os::fd::BorrowedFd;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use aws_lc_rs::digest::{Context, SHA256};
+use rustix::fs::{Stat, fgetxattr, flistxattr};
+use rustix::io::Errno;
+
+use crate::survey::{Inode, Stamp, open_regular};
+
+/// One file to hash.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// A canonical path of it.
+    pub path: Vec<u8>,
+    /// Device, inode number, size and times, as seen before.
+    pub inode: Inode,
+}
+
+/// What came of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Read to its end, and unchanged meanwhile.
+    Read(Content),
+    /// It changed, or was replaced, between the first look and the last byte.
+    Changed,
+    /// In words.
+    Unreadable(String),
+}
+
+/// A file's content and what is attached to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// SHA-256 of all bytes.
+    pub digest: [u8; 32],
+    /// The raw `security.capability` attribute; empty if there is none.
+    pub caps: Vec<u8>,
+    /// Whether it has an access list beyond its mode.
+    pub acl: bool,
+}
+
+/// How far a run is.
+pub trait Progress: Sync {
+    /// One more file, of so many bytes, is done.
+    fn done(&self, bytes: u64);
+}
+
+/// Shows nothing.
+pub struct Silent;
+impl Progress for Silent {
+    fn done(&self, _bytes: u64) {}
+}
+
+/// Hashes all files with `threads` threads; the outcomes stand in the order of the jobs.
+///
+/// The largest files go first, so that no thread is left with one at the end; the others in the order of their inode numbers, which is
+/// close to the order on the disk.
+#[must_use]
+pub fn hash_all(root: BorrowedFd<'_>, jobs: &[Job], threads: usize, progress: &dyn Progress) -> Vec<Outcome> {
+    let order = plan(jobs);
+    let next = AtomicUsize::new(0);
+    let results: Mutex<Vec<Option<Outcome>>> = Mutex::new(vec![None; jobs.len()]);
+    std::thread::scope(|scope| {
+        for _ in 0..threads.max(1) {
+            scope.spawn(|| work(root, jobs, &order, &next, &results, progress));
+        }
+    });
+    let results = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    results.into_iter().map(|result| result.unwrap_or_else(|| Outcome::Unreadable("was not read".to_owned()))).collect()
+}
+
+fn work(
+    root: BorrowedFd<'_>,
+    jobs: &[Job],
+    order: &[usize],
+    next: &AtomicUsize,
+    results: &Mutex<Vec<Option<Outcome>>>,
+    progress: &dyn Progress,
+) {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let start = next.fetch_add(CHUNK, Ordering::Relaxed);
+        let Some(chunk) = order.get(start..(start + CHUNK).min(order.len())).filter(|chunk| !chunk.is_empty()) else { return };
+        let mut done = Vec::with_capacity(CHUNK);
+        for index in chunk {
+            let job = &jobs[*index];
+            done.push((*index, hash_one(root, job, &mut buffer)));
+            progress.done(job.inode.stamp.size());
+        }
+        let mut results = results.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        done.into_iter().for_each(|(index, outcome)| results[index] = Some(outcome));
+    }
+}
+
+fn plan(jobs: &[Job]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..jobs.len()).collect();
+    order.sort_by_key(|index| {
+        let inode = &jobs[*index].inode;
+        let size = inode.stamp.size();
+        (if size >= LARGE { u64::MAX - size } else { u64::MAX }, inode.id)
+    });
+    order
+}
+
+fn hash_one(root: BorrowedFd<'_>, job: &Job, buffer: &mut [u8]) -> Outcome {
+    match read(root, job, buffer) {
+        Ok(Some(content)) => Outcome::Read(content),
+        // Not a regular file any more, gone, or a link on the way: it was all of that at the first look.
+        Ok(None) | Err(Errno::INVAL | Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => Outcome::Changed,
+        Err(error) => Outcome::Unreadable(error.to_string()),
+    }
+}
+
+fn read(root: BorrowedFd<'_>, job: &Job, buffer: &mut [u8]) -> Result<Option<Content>, Errno> {
+    let (fd, before) = open_regular(root, &job.path)?;
+    if !is_same(&before, &job.inode) {
+        return Ok(None);
+    }
+    let mut hash = Context::new(&SHA256);
+    let mut left = job.inode.stamp.size();
+    loop {
+        match rustix::io::read(&fd, &mut *buffer) {
+            Ok(0) => break,
+            Ok(length) => {
+                hash.update(&buffer[..length]);
+                // A file that grows for ever must not be read for ever.
+                let Some(rest) = left.checked_sub(length as u64) else { return Ok(None) };
+                left = rest;
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let (caps, acl) = attributes(&fd)?;
+    if left != 0 || !is_same(&rustix::fs::fstat(&fd)?, &job.inode) {
+        return Ok(None);
+    }
+    let digest = hash.finish().as_ref().try_into().map_err(|_| Errno::IO)?;
+    Ok(Some(Content { digest, caps, acl }))
+}
+
+fn is_same(stat: &Stat, inode: &Inode) -> bool {
+    (stat.st_dev, stat.st_ino) == inode.id && Stamp::of(stat) == inode.stamp
+}
+
+/// Capabilities and the presence of an access list. One call for the many files that have neither.
+fn attributes(fd: &std::os::fd::OwnedFd) -> Result<(Vec<u8>, bool), Errno> {
+    let mut names = [0_u8; 4096];
+    let length = match flistxattr(fd, &mut names) {
+        Err(Errno::NOTSUP) => return Ok((Vec::new(), false)),
+        length => length?,
+    };
+    let has = |wanted: &[u8]| names[..length].split(|byte| *byte == 0).any(|name| name == wanted);
+    let caps = if has(b"security.capability") {
+        let mut value = [0_u8; 256];
+        let length = fgetxattr(fd, c"security.capability", &mut value)?;
+        value[..length].to_vec()
+    } else {
+        Vec::new()
+    };
+    Ok((caps, has(b"system.posix_acl_access")))
+}
+
+/// Large enough that system calls cost nothing, small enough for the second-level cache.
+const BUFFER: usize = 256 << 10;
+/// Files from here on are planned one by one.
+const LARGE: u64 = 8 << 20;
+/// How many files a thread takes at a time.
+const CHUNK: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::survey::{Seen, Surveyor, open_root};
+    use std::os::fd::AsFd as _;
+
+    fn jobs(root: BorrowedFd<'_>, names: &[&str]) -> Vec<Job> {
+        let mut surveyor = Surveyor::new(root);
+        let job = |name: &&str| match surveyor.look(name.as_bytes()) {
+            Seen::There(inode) => Job { path: name.as_bytes().to_vec(), inode },
+            other => panic!("{name}: {other:?}"),
+        };
+        names.iter().map(job).collect()
+    }
+
+    #[test]
+    fn digests_are_those_of_the_content_at_every_size() {
+        let dir = tempfile::tempdir().unwrap();
+        let sizes = [0, 1, BUFFER - 1, BUFFER, BUFFER + 1, LARGE as usize + 1];
+        let names: Vec<String> = sizes.iter().map(|size| format!("f{size}")).collect();
+        for (name, size) in names.iter().zip(sizes) {
+            std::fs::write(dir.path().join(name), vec![7; size]).unwrap();
+        }
+        let root = open_root(dir.path()).unwrap();
+        let jobs = jobs(root.as_fd(), &names.iter().map(String::as_str).collect::<Vec<_>>());
+        for (outcome, size) in hash_all(root.as_fd(), &jobs, 2, &Silent).into_iter().zip(sizes) {
+            let digest = *tlog::Hash::digest(&vec![7; size]).as_bytes();
+            assert_eq!(outcome, Outcome::Read(Content { digest, caps: Vec::new(), acl: false }), "{size}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_changed_since_the_first_look_is_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["grown", "replaced", "gone", "pipe"] {
+            std::fs::write(dir.path().join(name), "one").unwrap();
+        }
+        let root = open_root(dir.path()).unwrap();
+        let jobs = jobs(root.as_fd(), &["grown", "replaced", "gone", "pipe"]);
+        std::fs::write(dir.path().join("grown"), "one and two").unwrap();
+        std::fs::write(dir.path().join("new"), "one").unwrap();
+        std::fs::rename(dir.path().join("new"), dir.path().join("replaced")).unwrap();
+        std::fs::remove_file(dir.path().join("gone")).unwrap();
+        std::fs::remove_file(dir.path().join("pipe")).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(dir.path().join("pipe")).status().unwrap().success());
+        assert_eq!(hash_all(root.as_fd(), &jobs, 2, &Silent), vec![Outcome::Changed; 4]);
+    }
+}
