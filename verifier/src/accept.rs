@@ -68,12 +68,13 @@ impl Accept {
         Ok(Self { entries: file.accept.into_iter().map(entry).collect::<Result<_, _>>()? })
     }
 
-    /// Turns accepted findings into [`Kind::Accepted`] and reports entries that have expired or fit nothing.
+    /// Turns accepted findings into [`Kind::Accepted`] and reports entries that have expired; those that fit nothing only where
+    /// everything was looked at.
     #[must_use]
-    pub fn apply(&self, findings: Vec<Finding>, now: u64) -> Vec<Finding> {
+    pub fn apply(&self, findings: Vec<Finding>, now: u64, everything: bool) -> Vec<Finding> {
         let mut used = vec![false; self.entries.len()];
         let mut result: Vec<Finding> = findings.into_iter().map(|finding| self.silence(finding, now, &mut used)).collect();
-        let unused = self.entries.iter().zip(&used).filter(|(_, used)| !**used);
+        let unused = self.entries.iter().zip(&used).filter(|(entry, used)| !**used && (everything || entry.expires <= now));
         result.extend(unused.map(|(entry, _)| {
             let what = if entry.expires <= now { "has expired" } else { "fits nothing that was found" };
             let why = format!("the accept entry for {} {what} (reason given: {})", entry.finding, entry.reason);
@@ -102,10 +103,7 @@ impl Accept {
 pub fn suggestion(finding: &Finding) -> Option<String> {
     let path = std::str::from_utf8(finding.path.as_deref()?).ok()?;
     let digest = encode_hex(&finding.digest?);
-    Some(format!(
-        "[[accept]]\npath = {path:?}\nfinding = \"{}\"\nsha256 = \"{digest}\"\nreason = \"\"\nexpires = \"\"\n",
-        finding.kind
-    ))
+    Some(format!("[[accept]]\npath = {path:?}\nfinding = \"{}\"\nsha256 = \"{digest}\"\nreason = \"\"\nexpires = \"\"\n", finding.kind))
 }
 
 fn entry(file: FileEntry) -> Result<Entry, AcceptError> {
@@ -118,7 +116,8 @@ fn entry(file: FileEntry) -> Result<Entry, AcceptError> {
     }
     let name = file.finding.as_deref().unwrap_or("modified");
     let finding = Kind::ALL.into_iter().find(|kind| kind.name() == name && acceptable(*kind));
-    let digest = Some(&file.sha256).filter(|text| text.len() == 64).and_then(|text| decode_hex(text)).and_then(|bytes| bytes.try_into().ok());
+    let digest =
+        Some(&file.sha256).filter(|text| text.len() == 64).and_then(|text| decode_hex(text)).and_then(|bytes| bytes.try_into().ok());
     Ok(Entry {
         finding: finding.ok_or_else(|| refuse("no such finding, or not one that can be accepted"))?,
         digest: digest.ok_or_else(|| refuse("sha256 is not 64 lowercase hexadecimal digits"))?,
@@ -146,7 +145,7 @@ mod tests {
     #[test]
     fn an_entry_silences_its_digest_only() {
         let accept = Accept::parse(TEXT).unwrap();
-        let kinds = |digest| accept.apply(vec![finding(digest)], 0).iter().map(|finding| finding.kind).collect::<Vec<_>>();
+        let kinds = |digest| accept.apply(vec![finding(digest)], 0, true).iter().map(|finding| finding.kind).collect::<Vec<_>>();
         assert_eq!(kinds([1; 32]), [Kind::Accepted]);
         assert_eq!(kinds([2; 32]), [Kind::Modified, Kind::AcceptUnused]);
     }
@@ -155,8 +154,8 @@ mod tests {
     fn an_expired_entry_silences_nothing() {
         let expiry = time::parse_date("2030-01-01").unwrap();
         let accept = Accept::parse(TEXT).unwrap();
-        assert_eq!(accept.apply(vec![finding([1; 32])], expiry - 1)[0].kind, Kind::Accepted);
-        assert_eq!(accept.apply(vec![finding([1; 32])], expiry)[0].kind, Kind::Modified);
+        assert_eq!(accept.apply(vec![finding([1; 32])], expiry - 1, true)[0].kind, Kind::Accepted);
+        assert_eq!(accept.apply(vec![finding([1; 32])], expiry, true)[0].kind, Kind::Modified);
     }
 
     #[test]
@@ -179,6 +178,6 @@ mod tests {
     fn a_suggestion_is_an_entry() {
         let text = suggestion(&finding([1; 32])).unwrap();
         let full = text.replace("reason = \"\"", "reason = \"r\"").replace("expires = \"\"", "expires = \"2030-01-01\"");
-        assert_eq!(Accept::parse(&full).unwrap().apply(vec![finding([1; 32])], 0)[0].kind, Kind::Accepted);
+        assert_eq!(Accept::parse(&full).unwrap().apply(vec![finding([1; 32])], 0, true)[0].kind, Kind::Accepted);
     }
 }

@@ -2,11 +2,11 @@
 
 use attest::manifest::{Attributes, Class, Entry, Node};
 use attest::predicate::{Change, Observed};
+use package::accounts::Accounts;
 
 use crate::config::{Allowed, encode_hex};
 use crate::finding::{Finding, Kind, printable};
 use crate::hash::{Content, Outcome};
-use crate::owners::Owners;
 use crate::survey::{Inode, Seen, SeenNode};
 
 /// What was seen at a path, with the outcome of reading it where it is a regular file that had to be read.
@@ -28,7 +28,7 @@ pub struct Reasons<'a> {
     /// The local dpkg-statoverride of this path.
     pub statoverride: Option<&'a Attributes>,
     /// Names of owners.
-    pub owners: &'a Owners,
+    pub owners: &'a Accounts,
 }
 
 /// Compares; the findings have neither package nor path nor attestors yet. Empty: exactly as attested.
@@ -129,7 +129,8 @@ fn attributes(entry: &Entry, inode: &Inode, content: Option<&Content>, reasons: 
     let mut findings = if seen.is(&attested) { Vec::new() } else { differing(entry, &attested, &seen, reasons) };
     if content.is_some_and(|content| content.acl) {
         let why = "it has an access list, which no package carries; getfacl shows whom it lets in";
-        findings.push(Finding { digest: digest_of("acl"), ..Finding::new(Kind::Capability, why).differs("no access list", "an access list") });
+        findings
+            .push(Finding { digest: digest_of("acl"), ..Finding::new(Kind::Capability, why).differs("no access list", "an access list") });
     }
     findings
 }
@@ -228,7 +229,7 @@ struct Actual<'a> {
     inode: &'a Inode,
     /// `None` where they were not read (anything but regular files).
     caps: Option<&'a [u8]>,
-    owners: &'a Owners,
+    owners: &'a Accounts,
 }
 
 impl Actual<'_> {
@@ -240,9 +241,14 @@ impl Actual<'_> {
         let Attributes { mode, uname, gname } = &state.attributes;
         // A link's own mode is always 0777 and means nothing.
         let mode = matches!(self.inode.node, SeenNode::Link(_)) || *mode == self.inode.mode;
-        let owner = self.owners.user_is(uname, self.inode.uid) && self.owners.group_is(gname, self.inode.gid);
+        let owner = is_account(uname, self.inode.uid, |name| self.owners.user_id(name))
+            && is_account(gname, self.inode.gid, |name| self.owners.group_id(name));
         let caps = self.caps.is_none_or(|caps| caps == state.caps);
-        [(mode, Kind::Mode), (owner, Kind::Owner), (caps, Kind::Capability)].into_iter().filter(|(same, _)| !same).map(|(_, kind)| kind).collect()
+        [(mode, Kind::Mode), (owner, Kind::Owner), (caps, Kind::Capability)]
+            .into_iter()
+            .filter(|(same, _)| !same)
+            .map(|(_, kind)| kind)
+            .collect()
     }
 }
 
@@ -281,8 +287,19 @@ fn is_alias(path: &[u8], target: &[u8]) -> bool {
 }
 
 fn is_observed_link(target: &[u8], reasons: &Reasons<'_>) -> bool {
-    let escaped = attest::manifest::escape_link(target);
+    let escaped = escape(target);
     reasons.observed.iter().any(|observed| observed.change == Change::Modified && observed.link.as_deref() == Some(escaped.as_str()))
+}
+
+/// Whether a name, a decimal number or dpkg's `#` and a number means this id.
+fn is_account(name: &str, id: u32, known: impl Fn(&str) -> Option<u32>) -> bool {
+    known(name).or_else(|| name.strip_prefix('#').unwrap_or(name).parse().ok()) == Some(id)
+}
+
+/// Escapes a link's target as manifests do.
+fn escape(target: &[u8]) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._/+,@:~%-".contains(&byte);
+    target.iter().map(|byte| if plain(*byte) { char::from(*byte).to_string() } else { format!("\\{byte:03o}") }).collect()
 }
 
 fn is_etc(path: &[u8]) -> bool {

@@ -110,8 +110,8 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let refuse = refusal(path);
         let file: ConfigFile = parse(path)?;
-        let roles_sha256 = Hash::from_hex(&file.roles_sha256)
-            .ok_or_else(|| refuse("roles_sha256 is not 64 lowercase hexadecimal digits".to_owned()))?;
+        let roles_sha256 =
+            Hash::from_hex(&file.roles_sha256).ok_or_else(|| refuse("roles_sha256 is not 64 lowercase hexadecimal digits".to_owned()))?;
         let base = directory(path);
         Ok(Self {
             log: file.log,

@@ -88,6 +88,8 @@ pub enum Kind {
     Explained,
     /// The package is not fully installed.
     PackageState,
+    /// A warning that too few members of the security team have signed yet.
+    Unconfirmed,
     /// A finding that the administrator has accepted.
     Accepted,
     /// An entry of the accept file that has expired or fits nothing.
@@ -96,7 +98,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, worst first within each class.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Modified,
         Self::Missing,
         Self::Mode,
@@ -122,6 +124,7 @@ impl Kind {
         Self::AmbiguousPackage,
         Self::Explained,
         Self::PackageState,
+        Self::Unconfirmed,
         Self::Accepted,
         Self::AcceptUnused,
     ];
@@ -155,6 +158,7 @@ impl Kind {
             Self::AmbiguousPackage => "ambiguous-package",
             Self::Explained => "explained",
             Self::PackageState => "package-state",
+            Self::Unconfirmed => "unconfirmed-warning",
             Self::Accepted => "accepted",
             Self::AcceptUnused => "accept-unused",
         }
@@ -172,7 +176,7 @@ impl Kind {
             Self::StaleHead | Self::StaleRoles | Self::StaleControlHead => Class::Stale,
             Self::Unattested | Self::TooFewBuilders | Self::Dissent | Self::Unreadable | Self::Changed => Class::Unknown,
             Self::ModifiedConfig | Self::NotInstalled | Self::NoVerify | Self::AmbiguousPackage => Class::Explained,
-            Self::Explained | Self::PackageState | Self::Accepted | Self::AcceptUnused => Class::Explained,
+            Self::Explained | Self::PackageState | Self::Unconfirmed | Self::Accepted | Self::AcceptUnused => Class::Explained,
         }
     }
 }

@@ -43,6 +43,8 @@ pub struct Content {
 
 /// How far a run is.
 pub trait Progress: Sync {
+    /// So many files, of so many bytes together, will be read.
+    fn expect(&self, _files: u64, _bytes: u64) {}
     /// One more file, of so many bytes, is done.
     fn done(&self, bytes: u64);
 }

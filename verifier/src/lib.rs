@@ -1,8 +1,33 @@
 //! Verifies what is installed against what independent builders attested, offline.
+//!
+//! In scope: the user's program `tally`. What is known comes into the [`cache`] by [`sync`] or [`import`] and is verified at every use
+//! ([`knowledge`]); packages are weighed ([`subject`]), their files looked at and read ([`scene`]) and compared ([`mod@compare`]); the
+//! [`report`] holds the findings and the exit status. Out of scope: following the whole log as an auditor, changing anything on a root.
 pub mod accept;
+pub mod cache;
+pub mod check;
+pub mod cli;
+pub mod compare;
 pub mod config;
 pub mod exit;
+pub mod expect;
+pub mod failure;
 pub mod finding;
+pub mod follow;
+pub mod full;
 pub mod hash;
+pub mod head;
+pub mod import;
+pub mod knowledge;
+pub mod manifests;
+pub mod progress;
+pub mod render;
+pub mod report;
+pub mod run;
+pub mod scene;
+pub mod story;
+pub mod subject;
 pub mod survey;
+pub mod sync;
 pub mod time;
+pub mod verify;

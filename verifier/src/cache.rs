@@ -1,0 +1,250 @@
+//! The cache on disk (`specs/cache.md`). Every file is replaced by a rename after an fsync, so that a killed program leaves the old or the
+//! new one; what readers use is one file.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use attest::Bundle;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use tlog::SignedCheckpoint;
+use tlog::evidence::Evidence;
+
+use crate::manifests::Manifests;
+
+/// Why the cache cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    /// Nothing was ever synced.
+    #[error("there is no cache in {0}")]
+    Absent(PathBuf),
+    /// A file does not parse.
+    #[error("{0} is damaged")]
+    Damaged(PathBuf),
+    /// Another program holds it.
+    #[error("another tally is writing to the cache {0}")]
+    Busy(PathBuf),
+    /// The system refused.
+    #[error("{0}: {1}")]
+    Io(PathBuf, io::Error),
+}
+
+/// A cache directory.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    dir: PathBuf,
+}
+
+/// The exclusive right to write; given back when dropped.
+#[derive(Debug)]
+pub struct CacheLock {
+    _file: File,
+}
+
+impl Cache {
+    /// The cache in a directory, which need not exist yet.
+    #[must_use]
+    pub fn new(dir: &Path) -> Self {
+        Self { dir: dir.to_path_buf() }
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The manifests.
+    #[must_use]
+    pub fn manifests(&self) -> Manifests {
+        Manifests::new(&self.dir)
+    }
+
+    /// Makes the directory and takes the lock, waiting a little for another program.
+    ///
+    /// # Errors
+    /// If the directory cannot be written, or the lock is still held after `patience`.
+    pub fn lock(&self, patience: Duration) -> Result<CacheLock, CacheError> {
+        let path = self.dir.join("lock");
+        for dir in [self.dir.clone(), self.manifests().dir().to_path_buf()] {
+            fs::create_dir_all(&dir).map_err(|error| CacheError::Io(dir.clone(), error))?;
+        }
+        let open = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = open.map_err(|error| CacheError::Io(path.clone(), error))?;
+        let end = Instant::now() + patience;
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(Errno::WOULDBLOCK | Errno::INTR) if Instant::now() < end => std::thread::sleep(Duration::from_millis(100)),
+                Err(Errno::WOULDBLOCK | Errno::INTR) => return Err(CacheError::Busy(self.dir.clone())),
+                Err(error) => return Err(CacheError::Io(path, error.into())),
+            }
+        }
+        self.sweep();
+        Ok(CacheLock { _file: file })
+    }
+
+    /// Removes what killed programs left half written.
+    fn sweep(&self) {
+        for dir in [self.dir.clone(), self.manifests().dir().to_path_buf()] {
+            for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+                if entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) {
+                    let _ = fs::remove_file(entry.path());
+                }
+            }
+        }
+    }
+
+    /// The newest checkpoint that was ever seen.
+    ///
+    /// # Errors
+    /// If the file is there and cannot be read.
+    pub fn newest(&self) -> Result<Option<SignedCheckpoint>, CacheError> {
+        let path = self.dir.join(CHECKPOINT);
+        let Some(bytes) = self.read(&path)? else { return Ok(None) };
+        SignedCheckpoint::parse(&bytes).map(Some).map_err(|_| CacheError::Damaged(path))
+    }
+
+    /// Keeps the newest checkpoint. The caller holds the lock and has proven that it follows the last one.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn keep_newest(&self, _lock: &CacheLock, checkpoint: &SignedCheckpoint) -> Result<(), CacheError> {
+        self.replace(&self.dir.join(CHECKPOINT), checkpoint.encode().as_bytes())
+    }
+
+    /// What is known: a checkpoint and leaves with their proofs. Only parsed: [`crate::knowledge::Knowledge`] verifies.
+    ///
+    /// # Errors
+    /// If nothing was ever synced, or the file is damaged.
+    pub fn known(&self) -> Result<Bundle, CacheError> {
+        let path = self.dir.join(KNOWN);
+        let bytes = self.read(&path)?.ok_or_else(|| CacheError::Absent(self.dir.clone()))?;
+        Bundle::parse(&bytes).map_err(|_| CacheError::Damaged(path))
+    }
+
+    /// Keeps what is known. The caller holds the lock.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn keep_known(&self, _lock: &CacheLock, bundle: &Bundle) -> Result<(), CacheError> {
+        self.replace(&self.dir.join(KNOWN), &bundle.encode())
+    }
+
+    /// Keeps a manifest under its name; the caller has checked that it fits.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn keep_manifest(&self, _lock: &CacheLock, root: &tlog::Hash, text: &[u8]) -> Result<(), CacheError> {
+        self.replace(&self.manifests().path(root), text)
+    }
+
+    /// Keeps evidence under the digest of its text, and says where. Needs no lock: the name is the content's.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn keep_evidence(&self, evidence: &Evidence) -> Result<PathBuf, CacheError> {
+        let text = evidence.encode();
+        let dir = self.dir.join("evidence");
+        fs::create_dir_all(&dir).map_err(|error| CacheError::Io(dir.clone(), error))?;
+        let path = dir.join(format!("{}.evidence", &tlog::Hash::digest(text.as_bytes()).to_hex()[..16]));
+        self.replace(&path, text.as_bytes())?;
+        Ok(path)
+    }
+
+    /// The names that were looked up at the last sync.
+    ///
+    /// # Errors
+    /// If the file is there and cannot be read.
+    pub fn names(&self) -> Result<Vec<String>, CacheError> {
+        let text = self.read(&self.dir.join(NAMES))?.unwrap_or_default();
+        Ok(String::from_utf8_lossy(&text).lines().map(str::to_owned).collect())
+    }
+
+    /// Keeps the names that were looked up.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn keep_names(&self, _lock: &CacheLock, names: &[String]) -> Result<(), CacheError> {
+        let text: String = names.iter().map(|name| format!("{name}\n")).collect();
+        self.replace(&self.dir.join(NAMES), text.as_bytes())
+    }
+
+    fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, CacheError> {
+        match fs::read(path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(CacheError::Io(path.to_path_buf(), error)),
+        }
+    }
+
+    /// Writes beside, fsyncs, renames, fsyncs the directory.
+    pub(crate) fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), CacheError> {
+        replace(path, bytes).map_err(|error| CacheError::Io(path.to_path_buf(), error))
+    }
+}
+
+/// Replaces a file so that any reader, at any time, sees the old or the new content.
+///
+/// # Errors
+/// If the system refuses; the old content stands then.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let temporary = dir.join(format!("{TEMPORARY}{}.{name}", std::process::id()));
+    let write = || {
+        let mut file = File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        File::open(dir)?.sync_all()
+    };
+    let result = write();
+    if result.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    result
+}
+
+const CHECKPOINT: &str = "checkpoint";
+const KNOWN: &str = "known";
+const NAMES: &str = "names";
+const TEMPORARY: &str = ".new-";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_cache_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::new(&dir.path().join("none"));
+        assert!(matches!(cache.known(), Err(CacheError::Absent(_))));
+        assert!(cache.newest().unwrap().is_none());
+    }
+
+    #[test]
+    fn only_one_writes() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::new(dir.path());
+        let lock = cache.lock(Duration::ZERO).unwrap();
+        assert!(matches!(cache.lock(Duration::ZERO), Err(CacheError::Busy(_))));
+        drop(lock);
+        assert!(cache.lock(Duration::ZERO).is_ok());
+    }
+
+    #[test]
+    fn half_written_files_are_swept_and_damaged_ones_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::new(dir.path());
+        fs::write(dir.path().join(".new-1.known"), "half").unwrap();
+        fs::write(dir.path().join("known"), "tallystick bundle v1\ncheckpoint 5\n").unwrap();
+        let lock = cache.lock(Duration::ZERO).unwrap();
+        assert!(!dir.path().join(".new-1.known").exists());
+        assert!(matches!(cache.known(), Err(CacheError::Damaged(_))));
+        cache.keep_names(&lock, &["a".to_owned(), "b".to_owned()]).unwrap();
+        assert_eq!(cache.names().unwrap(), ["a", "b"]);
+    }
+}

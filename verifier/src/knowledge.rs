@@ -1,0 +1,186 @@
+//! What is known: a cosigned checkpoint, leaves proven under it, and what follows from those that count.
+//!
+//! Everything is verified again at every use: log signature, quorum, each inclusion proof, each envelope's signature, the chain of
+//! roles. What comes from the cache is believed no more than what comes from the network.
+
+use std::collections::{BTreeMap, HashMap};
+
+use attest::judge::{Advisories, Completeness, Judge, Leaf, PackageClaims, Refusal, claims_for, completeness};
+use attest::predicate::Kind;
+use attest::{Bundle, Envelope, Purl, Statement};
+use tlog::policy::{Cosigned, Unsatisfied};
+use tlog::{Hash, Policy, SignedCheckpoint};
+
+/// Why nothing can be concluded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KnowledgeError {
+    /// The checkpoint does not satisfy the policy.
+    #[error("the checkpoint is not signed by a log of the policy")]
+    NotTheLog,
+    /// Too few witnesses.
+    #[error("the checkpoint is not cosigned by the quorum that the policy demands")]
+    NoQuorum,
+    /// A proof is wrong.
+    #[error(transparent)]
+    Bundle(#[from] attest::bundle::BundleError),
+    /// The first roles document is not there, or not the pinned one.
+    #[error("the roles document pinned by roles_sha256 is not in the log's answer")]
+    NoRoles,
+}
+
+/// Verified leaves and what follows from them.
+pub struct Knowledge {
+    checkpoint: SignedCheckpoint,
+    cosigned: Cosigned,
+    judge: Judge,
+    /// Standing leaves by subject.
+    by_subject: HashMap<String, Vec<Leaf>>,
+    advisories: Advisories,
+    completeness: Completeness,
+    refused: Vec<(u64, Refusal)>,
+    leaves: usize,
+}
+
+/// Verifies a checkpoint: log and quorum.
+///
+/// # Errors
+/// Which of the two is missing.
+pub fn verify_checkpoint(policy: &Policy, checkpoint: &SignedCheckpoint) -> Result<Cosigned, KnowledgeError> {
+    policy.verify(checkpoint).map_err(|unsatisfied| match unsatisfied {
+        Unsatisfied::Log => KnowledgeError::NotTheLog,
+        _ => KnowledgeError::NoQuorum,
+    })
+}
+
+impl Knowledge {
+    /// Verifies and judges the leaves of a bundle.
+    ///
+    /// # Errors
+    /// See [`KnowledgeError`]. Leaves that do not count are no error.
+    pub fn new(bundle: &Bundle, policy: &Policy, roles_pin: Hash) -> Result<Self, KnowledgeError> {
+        let cosigned = verify_checkpoint(policy, &bundle.checkpoint)?;
+        bundle.verify()?;
+        let mut judge = Judge::new(roles_pin);
+        let (mut standing, mut refused) = (Vec::new(), Vec::new());
+        for (index, opened) in open_all(bundle) {
+            let admitted = opened.and_then(|(envelope, statement)| judge.admit(index, envelope.key(), envelope.payload_hash(), statement));
+            match admitted {
+                Ok(leaf) => standing.push(leaf),
+                Err(refusal) => refused.push((index, refusal)),
+            }
+        }
+        if judge.roles().current().is_none() {
+            return Err(KnowledgeError::NoRoles);
+        }
+        let (void, standing): (Vec<Leaf>, Vec<Leaf>) = standing.into_iter().partition(|leaf| judge.is_void(leaf));
+        let from = |leaf: &Leaf| Refusal::Compromised { from: judge.roles().compromised_from(&leaf.key).unwrap_or_default() };
+        refused.extend(void.iter().map(|leaf| (leaf.index, from(leaf))));
+        let advisories = Advisories::new(&judge, &standing);
+        let completeness = completeness(&judge, &standing);
+        let leaves = bundle.leaves.len();
+        let mut by_subject: HashMap<String, Vec<Leaf>> = HashMap::new();
+        for leaf in standing {
+            by_subject.entry(leaf.statement.subject.name.clone()).or_default().push(leaf);
+        }
+        Ok(Self { checkpoint: bundle.checkpoint.clone(), cosigned, judge, by_subject, advisories, completeness, refused, leaves })
+    }
+
+    /// The checkpoint to which everything is proven.
+    #[must_use]
+    pub fn checkpoint(&self) -> &SignedCheckpoint {
+        &self.checkpoint
+    }
+
+    /// Verified cosignatures: witness to time.
+    #[must_use]
+    pub fn cosigned(&self) -> &Cosigned {
+        &self.cosigned
+    }
+
+    /// The state after the last leaf.
+    #[must_use]
+    pub fn judge(&self) -> &Judge {
+        &self.judge
+    }
+
+    /// The warnings.
+    #[must_use]
+    pub fn advisories(&self) -> &Advisories {
+        &self.advisories
+    }
+
+    /// What the newest control head says.
+    #[must_use]
+    pub fn completeness(&self) -> &Completeness {
+        &self.completeness
+    }
+
+    /// Leaves that do not count, with the reason.
+    #[must_use]
+    pub fn refused(&self) -> &[(u64, Refusal)] {
+        &self.refused
+    }
+
+    /// How many leaves were verified.
+    #[must_use]
+    pub fn leaves(&self) -> usize {
+        self.leaves
+    }
+
+    /// The leaves about a subject.
+    #[must_use]
+    pub fn about(&self, subject: &str) -> &[Leaf] {
+        self.by_subject.get(subject).map_or(&[], Vec::as_slice)
+    }
+
+    /// The claims about a package, by package file.
+    #[must_use]
+    pub fn claims(&self, purl: &Purl) -> Vec<PackageClaims> {
+        claims_for(purl, self.about(&purl.to_string()))
+    }
+
+    /// All manifests that any claim names, by root, with their number of lines and bytes.
+    #[must_use]
+    pub fn manifests(&self) -> BTreeMap<Hash, attest::predicate::PackageFiles> {
+        let files = |leaf: &Leaf| match &leaf.statement.predicate {
+            attest::Predicate::PackageFiles(files) => Some((files.manifest, files.clone())),
+            _ => None,
+        };
+        self.by_subject.values().flatten().filter_map(files).collect()
+    }
+
+    /// The namespaces of Debian packages in the roles' order, each once.
+    #[must_use]
+    pub fn namespaces(&self) -> Vec<String> {
+        let mut namespaces: Vec<String> = Vec::new();
+        let vendors = self.judge.roles().current().map(|current| current.roles.vendors.as_slice()).unwrap_or_default();
+        for vendor in vendors.iter().filter(|vendor| vendor.kind == "deb") {
+            if !namespaces.contains(&vendor.namespace) {
+                namespaces.push(vendor.namespace.clone());
+            }
+        }
+        namespaces
+    }
+
+    /// Entry and key of the newest control head.
+    #[must_use]
+    pub fn control_head_entry(&self) -> Option<u64> {
+        let heads = self.about(attest::predicate::ControlHead::SUBJECT).iter();
+        heads.filter(|leaf| leaf.statement.kind() == Kind::ControlHead).map(|leaf| leaf.index).max()
+    }
+}
+
+type Opened = Result<(Envelope, Statement), Refusal>;
+
+/// Parses and verifies all envelopes, on all cores: the slow part.
+fn open_all(bundle: &Bundle) -> Vec<(u64, Opened)> {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let chunk = bundle.leaves.len().div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        let open =
+            |leaves: &[attest::bundle::BundledLeaf]| leaves.iter().map(|leaf| (leaf.index, Judge::open(&leaf.leaf))).collect::<Vec<_>>();
+        let handles: Vec<_> = bundle.leaves.chunks(chunk).map(|leaves| scope.spawn(move || open(leaves))).collect();
+        // A panic in a thread would be a bug of the parsers; it must not pass as "no leaves".
+        handles.into_iter().flat_map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    })
+}

@@ -1,0 +1,199 @@
+//! Reports as text (worst first, one screen) and as JSON (`specs/verdict.md`).
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::accept;
+use crate::config::encode_hex;
+use crate::finding::{Class, Finding, Kind, printable};
+use crate::report::{Head, Report};
+use crate::time;
+
+/// The version of the JSON report. It changes when a field changes its meaning or goes; new fields do not change it.
+pub const SCHEMA: u64 = 1;
+
+/// How many findings the first screen has.
+pub const SCREEN: usize = 5;
+
+/// The report as text; `all` lists every finding, explained ones too.
+#[must_use]
+pub fn text(report: &Report, all: bool) -> String {
+    let mut text = String::new();
+    headline(&mut text, report);
+    if let Some(head) = &report.head {
+        checkpoint(&mut text, head, report.time);
+    }
+    counts(&mut text, report);
+    let shown: Vec<&Finding> = report.findings.iter().filter(|finding| all || finding.kind.class() != Class::Explained).collect();
+    let limit = if all { shown.len() } else { SCREEN };
+    shown.iter().take(limit).for_each(|finding| one(&mut text, finding, report.command));
+    if shown.len() > limit {
+        let _ = writeln!(text, "… and {} more; add --verbose to list them, or --json", shown.len() - limit);
+    }
+    summary(&mut text, report);
+    text
+}
+
+fn headline(text: &mut String, report: &Report) {
+    let verdict = match report.status() {
+        0 => "clean",
+        1 => "NOT AS ATTESTED",
+        2 => "not known to be clean",
+        3 => "what is known is too old",
+        4 => "WARNED by the security team",
+        _ => "no verdict",
+    };
+    let _ = writeln!(text, "{}: {verdict} (exit {})", printable(report.target.as_bytes()), report.status());
+}
+
+fn checkpoint(text: &mut String, head: &Head, now: u64) {
+    let age = match head.fresh {
+        Some(fresh) => {
+            format!("vouched for {} ago by a quorum of {} witnesses", time::span(now.saturating_sub(fresh)), head.witnesses.len())
+        }
+        None => "without witnesses".to_owned(),
+    };
+    let _ = writeln!(
+        text,
+        "  checkpoint    {} with {} entries, root {}, {age}",
+        printable(head.origin.as_bytes()),
+        head.size,
+        &head.root[..16.min(head.root.len())]
+    );
+}
+
+fn counts(text: &mut String, report: &Report) {
+    let counts = &report.counts;
+    let files: usize = counts.hashed.values().sum();
+    let _ = writeln!(
+        text,
+        "  judged        {} of {} packages, {} attested by at least {} builders; {files} files ({}) hashed, {} other nodes compared",
+        counts.judged,
+        counts.installed,
+        counts.attested,
+        report.builders,
+        size(counts.bytes),
+        counts.nodes,
+    );
+    let refused = if counts.refused == 0 { String::new() } else { format!(", {} of them do not count", counts.refused) };
+    let _ = writeln!(text, "  proofs        {} entries verified{refused}", counts.leaves);
+    let _ = writeln!(text, "  completeness  {}", report.completeness);
+}
+
+fn one(text: &mut String, finding: &Finding, command: &str) {
+    let place = finding.path.as_deref().map(printable).unwrap_or_default();
+    let package = finding.package.as_deref().unwrap_or_default();
+    let _ =
+        writeln!(text, "{:<17} {place}{}{package}", finding.kind.name(), if place.is_empty() || package.is_empty() { "" } else { "  of " });
+    let _ = writeln!(text, "    {}", printable(finding.why.as_bytes()));
+    if let (Some(expected), Some(found)) = (&finding.expected, &finding.found) {
+        let _ = writeln!(text, "    attested: {}\n    found:    {}", printable(expected.as_bytes()), printable(found.as_bytes()));
+    }
+    if !finding.attested.by.is_empty() {
+        let _ = writeln!(text, "    attested by {}", printable(finding.attested.to_string().as_bytes()));
+    }
+    if let Some(next) = next(finding).filter(|_| command != "explain") {
+        let _ = writeln!(text, "    next: {next}");
+    }
+    if let Some(suggestion) = accept::suggestion(finding).filter(|_| command == "explain" && finding.kind.class() == Class::Integrity) {
+        let _ = writeln!(
+            text,
+            "    to accept it, put this into the accept file:\n{}",
+            suggestion.trim_end().replace('\n', "\n      ").replace("[[", "      [[")
+        );
+    }
+}
+
+/// The command to type next.
+#[must_use]
+pub fn next(finding: &Finding) -> Option<String> {
+    let name = finding.package.as_deref().and_then(|package| package.split([' ', ':']).next()).unwrap_or("PACKAGE");
+    match finding.kind {
+        Kind::Modified | Kind::Missing | Kind::Mode | Kind::Owner | Kind::Capability => {
+            let path = std::str::from_utf8(finding.path.as_deref()?).ok()?;
+            Some(format!("tally explain {}, then apt-get install --reinstall {name}", quote(path)))
+        }
+        Kind::Unreadable | Kind::Changed => Some(format!("tally verify {name}")),
+        Kind::StaleHead | Kind::StaleRoles | Kind::StaleControlHead | Kind::CacheIncomplete => Some("tally sync".to_owned()),
+        Kind::Unattested | Kind::TooFewBuilders => Some("tally sync, or ask a builder to attest it".to_owned()),
+        Kind::BuilderConflict | Kind::Dissent => Some(format!("tally verify --verbose {name}, and tell the log's foundation")),
+        Kind::Warned => Some(format!("apt-get install --only-upgrade {name}")),
+        Kind::ClockBehind => Some("timedatectl status".to_owned()),
+        Kind::Hidden | Kind::RolledBack => Some(format!("dpkg -s {name}")),
+        _ => None,
+    }
+}
+
+fn summary(text: &mut String, report: &Report) {
+    let files: Vec<String> = report.counts.hashed.iter().map(|(tag, count)| format!("{count} {tag}")).collect();
+    if !files.is_empty() {
+        let _ = writeln!(text, "files hashed by tag: {}", files.join(", "));
+    }
+    let tally: Vec<String> = report.tally().iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    let _ = writeln!(text, "found: {}", if tally.is_empty() { "nothing".to_owned() } else { tally.join(", ") });
+}
+
+/// A word for a shell.
+fn quote(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._/+,@:~%-".contains(&byte);
+    if text.bytes().all(plain) { text.to_owned() } else { format!("'{}'", printable(text.as_bytes()).replace('\'', "'\\''")) }
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..10_000 => format!("{bytes} bytes"),
+        10_000..10_000_000 => format!("{} kB", bytes / 1000),
+        10_000_000..10_000_000_000 => format!("{} MB", bytes / 1_000_000),
+        _ => format!("{} GB", bytes / 1_000_000_000),
+    }
+}
+
+/// The report as one JSON object.
+#[must_use]
+pub fn to_json(report: &Report) -> Value {
+    let tally: serde_json::Map<String, Value> = report.tally().iter().map(|(kind, count)| (kind.name().to_owned(), json!(count))).collect();
+    json!({
+        "schema": SCHEMA,
+        "command": report.command,
+        "target": report.target,
+        "time": time::format(report.time),
+        "exit": report.status(),
+        "checkpoint": report.head.as_ref().map(|head| head_json(head, report.time)),
+        "completeness": report.completeness,
+        "builders": report.builders,
+        "packages": { "installed": report.counts.installed, "judged": report.counts.judged, "attested": report.counts.attested },
+        "files": { "hashed": report.counts.hashed, "bytes": report.counts.bytes, "other": report.counts.nodes },
+        "entries": { "verified": report.counts.leaves, "not_counting": report.counts.refused },
+        "counts": tally,
+        "findings": report.findings.iter().map(finding_json).collect::<Vec<_>>(),
+    })
+}
+
+fn head_json(head: &Head, now: u64) -> Value {
+    json!({
+        "origin": head.origin,
+        "size": head.size,
+        "root": head.root,
+        "witnesses": head.witnesses.iter().map(|(name, seen)| (name.clone(), json!(time::format(*seen)))).collect::<serde_json::Map<_, _>>(),
+        "fresh": head.fresh.map(time::format),
+        "age_seconds": head.fresh.map(|fresh| now.saturating_sub(fresh)),
+    })
+}
+
+fn finding_json(finding: &Finding) -> Value {
+    let status = finding.kind.class().status();
+    let attested: Vec<Value> = finding.attested.by.iter().map(|(index, builder)| json!({ "entry": index, "builder": builder })).collect();
+    json!({
+        "finding": finding.kind.name(),
+        "exit": status,
+        "package": finding.package,
+        "path": finding.path.as_deref().map(printable),
+        "why": finding.why,
+        "attested": finding.expected,
+        "found": finding.found,
+        "sha256": finding.digest.map(|digest| encode_hex(&digest)),
+        "attested_by": attested,
+        "next": next(finding),
+    })
+}

@@ -1,0 +1,347 @@
+//! The commands: each opens what it needs, calls the part that judges, and prints.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use attest::Bundle;
+use clap::CommandFactory as _;
+use client::{LogClient, block_on};
+use package::root::Root;
+use tlog::evidence::Evidence;
+use tlog::{Policy, TlogProof, VerifierKey};
+
+use crate::accept::Accept;
+use crate::cache::Cache;
+use crate::check;
+use crate::cli::{AuditCommand, BundleCommand, CheckArgs, Cli, Command, ExplainArgs, OutputArgs, ProofCommand, SyncArgs, VerifyArgs};
+use crate::config::{Config, Rules};
+use crate::exit;
+use crate::expect;
+use crate::failure::Failure;
+use crate::follow::FollowError;
+use crate::full::Mirror;
+use crate::hash::{Progress, Silent};
+use crate::head;
+use crate::knowledge::Knowledge;
+use crate::progress::Bar;
+use crate::render;
+use crate::report::{Counts, Report};
+use crate::story;
+use crate::subject::Sources;
+use crate::sync::{SyncError, Syncer};
+use crate::time;
+use crate::verify::{Request, Selection, Verified, verify};
+
+/// Runs a command; the result is the exit status.
+///
+/// # Errors
+/// Whatever ends the run without a verdict.
+pub fn run(cli: Cli) -> Result<u8, Failure> {
+    match cli.command {
+        Command::Sync(args) => sync(&Setup::load(&cli.config)?, &args),
+        Command::Verify(args) => judge(&Setup::load(&cli.config)?, args),
+        Command::Check(args) => check_files(&Setup::load(&cli.config)?, &args),
+        Command::Explain(args) => explain(&Setup::load(&cli.config)?, &args),
+        Command::Bundle(BundleCommand::Export { file }) => export(&Setup::load(&cli.config)?, &file),
+        Command::Bundle(BundleCommand::Import { file }) => import(&Setup::load(&cli.config)?, &file),
+        Command::Proof(ProofCommand::Verify { proof, entry, policy }) => prove(&cli.config, policy, &proof, &entry),
+        Command::Audit(AuditCommand::Evidence { file, key }) => evidence(&file, &key),
+        Command::Documentation(documentation) => {
+            documentation.run(Cli::command()).map_err(|error| Failure::Other(error.into()))?;
+            Ok(exit::CLEAN)
+        }
+    }
+}
+
+/// The files that every judging command reads.
+struct Setup {
+    config: Config,
+    rules: Rules,
+    accept: Accept,
+    policy: Policy,
+    cache: Cache,
+}
+
+impl Setup {
+    fn load(path: &Path) -> Result<Self, Failure> {
+        let config = Config::load(path)?;
+        let rules = Rules::load(&config.policy)?;
+        let accept = rules.accept.as_deref().map_or_else(|| Ok(Accept::default()), Accept::load)?;
+        let policy = load_policy(&config.witness_policy)?;
+        let cache = Cache::new(&config.cache);
+        Ok(Self { config, rules, accept, policy, cache })
+    }
+
+    /// What the cache knows, verified.
+    fn knowledge(&self) -> Result<Knowledge, Failure> {
+        Ok(Knowledge::new(&self.cache.known()?, &self.policy, self.config.roles_sha256)?)
+    }
+
+    /// Namespaces to look in: the root's own distribution first.
+    fn namespaces(&self, knowledge: &Knowledge, root: &Path) -> Vec<String> {
+        let mut namespaces = if self.rules.vendors.is_empty() { knowledge.namespaces() } else { self.rules.vendors.clone() };
+        let id = distribution(root);
+        namespaces.sort_by_key(|namespace| Some(namespace) != id.as_ref());
+        namespaces
+    }
+
+    fn log(&self) -> Result<LogClient, Failure> {
+        Ok(LogClient::new(&self.config.log)?)
+    }
+
+    /// A fork's evidence goes into the cache; the message names the file.
+    fn keep_evidence(&self, error: SyncError) -> Failure {
+        match error {
+            SyncError::Follow(FollowError::Fork(evidence)) => match self.cache.keep_evidence(&evidence) {
+                Ok(path) => Failure::Fork(path),
+                Err(error) => Failure::Cache(error),
+            },
+            error => Failure::Sync(error),
+        }
+    }
+}
+
+fn load_policy(path: &Path) -> Result<Policy, Failure> {
+    let bytes = client::cli::read_limited(path, Policy::MAX_BYTES as u64)?;
+    let refuse = |error: tlog::policy::PolicyError| Failure::WitnessPolicy {
+        path: path.display().to_string(),
+        line: error.line,
+        reason: error.reason,
+    };
+    Policy::parse(&bytes).map_err(refuse)
+}
+
+/// `ID` of os-release. It only decides which vendor is asked first.
+fn distribution(root: &Path) -> Option<String> {
+    let root = Root::open(root).ok()?;
+    let read = |path: &[u8]| root.read(path, 1 << 16).ok().flatten();
+    let text = String::from_utf8(read(b"usr/lib/os-release").or_else(|| read(b"etc/os-release"))?).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("ID=")).map(|id| id.trim_matches('"').to_owned())
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
+}
+
+fn sync(setup: &Setup, args: &SyncArgs) -> Result<u8, Failure> {
+    let log = setup.log()?;
+    let lock = setup.cache.lock(PATIENCE)?;
+    let syncer = Syncer {
+        log: &log,
+        policy: &setup.policy,
+        roles_pin: setup.config.roles_sha256,
+        vendors: &setup.rules.vendors,
+        cache: &setup.cache,
+        lock: &lock,
+    };
+    let roots: Vec<&Path> = args.root.iter().map(PathBuf::as_path).collect();
+    let work = async {
+        if args.full {
+            Mirror::new(&setup.cache).sync(&syncer, &roots, &args.names).await
+        } else {
+            syncer.installed(&roots, &args.names, args.prune).await
+        }
+    };
+    let synced = block_on(work).map_err(|error| Failure::Other(error.into()))?.map_err(|error| setup.keep_evidence(error))?;
+    println!(
+        "synced to {} entries: {} of them kept with proofs, for {} names; {} manifests fetched",
+        synced.size, synced.leaves, synced.names, synced.manifests
+    );
+    if !synced.missing.is_empty() {
+        println!("{} manifests are not to be had from the log; packages that need them cannot be judged", synced.missing.len());
+    }
+    Ok(exit::CLEAN)
+}
+
+fn judge(setup: &Setup, args: VerifyArgs) -> Result<u8, Failure> {
+    let expect = args.expect.as_deref().map_or_else(|| Ok(Vec::new()), expect::load)?;
+    let selection = if args.all { Selection::All } else { Selection::Packages(args.packages) };
+    let bar = Bar::new();
+    let watch = !args.output.json && std::io::stderr().is_terminal();
+    let progress: &dyn Progress = if watch { &bar } else { &Silent };
+    let verified = verified(setup, &args.root, selection, &expect, progress)?;
+    bar.finish();
+    print(&verified.report, args.output)
+}
+
+fn verified(
+    setup: &Setup,
+    root: &Path,
+    selection: Selection,
+    expect: &[expect::Expected],
+    progress: &dyn Progress,
+) -> Result<Verified, Failure> {
+    let knowledge = setup.knowledge()?;
+    let namespaces = setup.namespaces(&knowledge, root);
+    let manifests = setup.cache.manifests();
+    let sources = Sources { knowledge: &knowledge, manifests: &manifests, rules: &setup.rules, namespaces: &namespaces };
+    let whole_log = Mirror::new(&setup.cache).holds(&knowledge.checkpoint().tree());
+    let request = Request { root, selection, expect, now: time::now(), threads: threads(), whole_log };
+    Ok(verify(&request, &sources, &setup.policy, &setup.accept, progress)?)
+}
+
+fn explain(setup: &Setup, args: &ExplainArgs) -> Result<u8, Failure> {
+    let path = args.path.as_os_str().as_encoded_bytes().to_vec();
+    if !path.starts_with(b"/") {
+        return Err(Failure::Usage(format!("{} is not an absolute path", args.path.display())));
+    }
+    let mut verified = verified(setup, &args.root, Selection::Path(path.clone()), &[], &Silent)?;
+    verified.report.command = "explain";
+    if !args.json {
+        let mut out = std::io::stdout();
+        out.write_all(story::tell(&verified, &path).as_bytes()).map_err(|error| Failure::Other(error.into()))?;
+    }
+    print(&verified.report, OutputArgs { json: args.json, verbose: true })
+}
+
+fn check_files(setup: &Setup, args: &CheckArgs) -> Result<u8, Failure> {
+    let checked: Vec<check::Checked> = args.files.iter().map(|file| check::open(file)).collect();
+    let knowledge = if args.offline { setup.knowledge()? } else { look_up(setup, &checked)? };
+    let namespaces = setup.namespaces(&knowledge, Path::new("/"));
+    let manifests = setup.cache.manifests();
+    let sources = Sources { knowledge: &knowledge, manifests: &manifests, rules: &setup.rules, namespaces: &namespaces };
+    let now = time::now();
+    let judged: Vec<_> = checked.iter().map(|file| file.judge(&sources)).collect();
+    let attested = judged.iter().filter(|(_, agreed)| *agreed).count();
+    let mut findings: Vec<_> = judged.into_iter().flat_map(|(findings, _)| findings).collect();
+    findings.extend(head::freshness(&knowledge, &setup.policy, &setup.rules, now));
+    let (completeness, incomplete) = head::completeness(&knowledge, &setup.rules, false, now);
+    findings.extend(incomplete);
+    let mut report = Report {
+        command: "check",
+        target: format!("{} package files", checked.len()),
+        time: now,
+        head: Some(head::describe(&knowledge, &setup.policy, &setup.rules, now)),
+        completeness,
+        builders: setup.rules.builders,
+        counts: Counts {
+            installed: checked.len(),
+            judged: checked.len(),
+            attested,
+            leaves: knowledge.leaves(),
+            refused: knowledge.refused().len(),
+            ..Counts::default()
+        },
+        findings,
+    };
+    report.sort();
+    print(&report, args.output)
+}
+
+/// Asks the log about the package files: those that are not installed are not in the cache. A whole log here needs no question.
+fn look_up(setup: &Setup, checked: &[check::Checked]) -> Result<Knowledge, Failure> {
+    let lock = setup.cache.lock(PATIENCE)?;
+    let log = setup.log()?;
+    let syncer = Syncer {
+        log: &log,
+        policy: &setup.policy,
+        roles_pin: setup.config.roles_sha256,
+        vendors: &setup.rules.vendors,
+        cache: &setup.cache,
+        lock: &lock,
+    };
+    let ask = async {
+        let control = syncer.know(&syncer.lookup(&[]).await?)?;
+        let namespaces = syncer.namespaces(&control);
+        let names: Vec<String> = checked.iter().flat_map(|file| file.purls(&namespaces)).map(|purl| purl.to_string()).collect();
+        let knowledge = syncer.know(&syncer.lookup(&names).await?)?;
+        Ok(knowledge)
+    };
+    block_on(ask).map_err(|error| Failure::Other(error.into()))?.map_err(|error| setup.keep_evidence(error))
+}
+
+fn export(setup: &Setup, file: &Path) -> Result<u8, Failure> {
+    let mut bundle = setup.cache.known()?;
+    let knowledge = Knowledge::new(&bundle, &setup.policy, setup.config.roles_sha256)?;
+    for (root, files) in knowledge.manifests() {
+        if let Ok(text) = setup.cache.manifests().text(&files) {
+            bundle.manifests.push(attest::bundle::BundledManifest { root, text });
+        }
+    }
+    let bytes = bundle.encode();
+    crate::cache::replace(file, &bytes).map_err(|error| Failure::File(format!("{}: {error}", file.display())))?;
+    println!(
+        "wrote {} entries and {} manifests, {} bytes, to {}",
+        bundle.leaves.len(),
+        bundle.manifests.len(),
+        bytes.len(),
+        file.display()
+    );
+    Ok(exit::CLEAN)
+}
+
+fn import(setup: &Setup, file: &Path) -> Result<u8, Failure> {
+    let bytes = client::cli::read_limited(file, MAX_BUNDLE)?;
+    let bundle = Bundle::parse(&bytes).map_err(|error| Failure::Unproven(format!("{}: {error}", file.display())))?;
+    drop(bytes);
+    let lock = setup.cache.lock(PATIENCE)?;
+    crate::import::import(&bundle, &setup.policy, setup.config.roles_sha256, &setup.cache, &lock).map_err(|error| match error {
+        crate::import::ImportError::Follow(fork @ FollowError::Fork(_)) => setup.keep_evidence(SyncError::Follow(fork)),
+        crate::import::ImportError::Cache(error) => Failure::Cache(error),
+        error => Failure::Unproven(format!("{}: {error}; nothing was changed", file.display())),
+    })?;
+    println!(
+        "imported {} entries and {} manifests, proven under a tree of {} entries",
+        bundle.leaves.len(),
+        bundle.manifests.len(),
+        bundle.checkpoint.tree().size
+    );
+    Ok(exit::CLEAN)
+}
+
+fn prove(config: &Path, policy: Option<PathBuf>, proof: &Path, entry: &Path) -> Result<u8, Failure> {
+    let policy = match policy {
+        Some(policy) => load_policy(&policy)?,
+        None => load_policy(&Config::load(config)?.witness_policy)?,
+    };
+    let text = client::cli::read_limited(proof, TlogProof::MAX_BYTES as u64)?;
+    let entry = client::cli::read_limited(entry, tlog::bundle::MAX_ENTRY as u64)?;
+    let proof = TlogProof::parse(&text).map_err(|_| Failure::Unproven(format!("{}: not a tlog-proof", proof.display())))?;
+    let cosigned = proof.verify(&policy, &entry).map_err(|error| Failure::Unproven(format!("the proof proves nothing: {error:?}")))?;
+    let checkpoint = &proof.checkpoint.checkpoint;
+    println!(
+        "proven: entry {} of {}, in a tree of {} entries cosigned by {} witnesses",
+        proof.index,
+        checkpoint.origin,
+        checkpoint.tree.size,
+        cosigned.len()
+    );
+    Ok(exit::CLEAN)
+}
+
+fn evidence(file: &Path, keys: &[String]) -> Result<u8, Failure> {
+    let parse = |text: &String| VerifierKey::parse(text).map_err(|error| Failure::Usage(format!("--key {text}: {error:?}")));
+    let keys: Vec<VerifierKey> = keys.iter().map(parse).collect::<Result<_, _>>()?;
+    let bytes = client::cli::read_limited(file, Evidence::MAX_BYTES as u64)?;
+    let evidence = Evidence::parse(&bytes).map_err(|_| Failure::Unproven(format!("{}: not an evidence file", file.display())))?;
+    evidence.verify(&keys).map_err(|error| Failure::Unproven(format!("{}: {}", file.display(), unproven(error))))?;
+    let (smaller, larger) = (evidence.smaller.tree(), evidence.larger.tree());
+    println!(
+        "proven: {} signed two histories that exclude each other: {} entries with root {} and {} entries with root {}",
+        evidence.smaller.checkpoint.origin, smaller.size, smaller.root, larger.size, larger.root
+    );
+    Ok(exit::CLEAN)
+}
+
+fn unproven(error: tlog::evidence::EvidenceError) -> &'static str {
+    match error {
+        tlog::evidence::EvidenceError::NotSigned => "the checkpoints are not both signed by the key",
+        tlog::evidence::EvidenceError::Unproven => "the two checkpoints do not exclude each other",
+        _ => "not an evidence file",
+    }
+}
+
+fn print(report: &Report, output: OutputArgs) -> Result<u8, Failure> {
+    let text = if output.json { format!("{}\n", render::to_json(report)) } else { render::text(report, output.verbose) };
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // Whoever closed the pipe has read enough; the status still tells.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::Other(error.into())),
+        _ => Ok(report.status()),
+    }
+}
+
+/// How long to wait for another program that writes to the cache.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The largest bundle that is read into memory.
+const MAX_BUNDLE: u64 = 4 << 30;

@@ -1,0 +1,66 @@
+//! The whole story of one file, for `tally explain`.
+
+use std::fmt::Write as _;
+
+use attest::judge::PackageClaims;
+
+use crate::compare::describe;
+use crate::finding::printable;
+use crate::subject::{Subject, Variant, attested};
+use crate::verify::Verified;
+
+/// Owner, claims, builders, checkpoint; the differences follow in the report.
+#[must_use]
+pub fn tell(verified: &Verified, path: &[u8]) -> String {
+    let mut text = format!("{}\n", printable(path));
+    for subject in &verified.subjects {
+        owner(&mut text, subject, path);
+    }
+    if let Some(head) = &verified.report.head {
+        let witnesses: Vec<&str> = head.witnesses.keys().map(String::as_str).collect();
+        let _ = writeln!(text, "  proven under  {} with {} entries, root {}", printable(head.origin.as_bytes()), head.size, head.root);
+        let _ = writeln!(text, "  cosigned by   {}", printable(witnesses.join(", ").as_bytes()));
+    }
+    text
+}
+
+fn owner(text: &mut String, subject: &Subject, path: &[u8]) {
+    let _ = writeln!(text, "  belongs to    {}", subject.label);
+    if let Some(purl) = &subject.purl {
+        let _ = writeln!(text, "  looked up as  {purl}");
+    }
+    subject.claims.iter().for_each(|claims| claim(text, claims));
+    for variant in &subject.variants {
+        entry(text, variant, path);
+    }
+}
+
+fn claim(text: &mut String, claims: &PackageClaims) {
+    let _ = writeln!(text, "  package file  sha256 {}", claims.package);
+    for claim in &claims.claims {
+        let _ = writeln!(text, "  claim         manifest {} of {} lines", claim.files.manifest, claim.files.lines);
+        let _ = writeln!(text, "  claimed by    {}", printable(attested(&claim.attesters).to_string().as_bytes()));
+    }
+}
+
+fn entry(text: &mut String, variant: &Variant, path: &[u8]) {
+    let relative = path.strip_prefix(b"/").unwrap_or(path);
+    // The package may name it through an alias (/bin/ls for /usr/bin/ls) or before a diversion.
+    let candidates = [Some(relative), relative.strip_prefix(b"usr/")];
+    let Some(entry) = candidates.into_iter().flatten().find_map(|path| variant.manifest.entry(path)) else { return };
+    let _ = writeln!(text, "  attested      {}, tag {}", describe(&entry.node), entry.class.tag());
+    if let Some(attributes) = &entry.attributes {
+        let _ = writeln!(text, "  attributes    mode {:04o} {}:{}", attributes.mode, attributes.uname, attributes.gname);
+    }
+    for observed in variant.observed.get(&entry.path).into_iter().flatten() {
+        let parts = [
+            ("mode", &observed.mode),
+            ("owner", &observed.uname),
+            ("group", &observed.gname),
+            ("capability", &observed.caps),
+            ("moved to", &observed.to),
+        ];
+        let parts: Vec<String> = parts.iter().filter_map(|(name, value)| value.as_ref().map(|value| format!("{name} {value}"))).collect();
+        let _ = writeln!(text, "  observed      {:?} after installing it: {}", observed.change, printable(parts.join(", ").as_bytes()));
+    }
+}

@@ -1,0 +1,537 @@
+//! Judging what is installed on a root. Needs no network, and writes nothing.
+
+use std::collections::{BTreeMap, HashMap};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use attest::manifest::{Attributes, Class, Entry, Node, escape_path};
+use attest::predicate::{Change, Observed};
+use package::accounts::Accounts;
+use package::dpkg::{Database, Diversion, DpkgError, Installed, lock_holder};
+use package::root::{Root, RootError};
+use tlog::Policy;
+
+use crate::accept::Accept;
+use crate::compare::{Reasons, Sight, compare, describe_seen};
+use crate::expect::{self, Expected};
+use crate::finding::{Class as Severity, Finding, Kind, printable};
+use crate::hash::{Outcome, Progress};
+use crate::head;
+use crate::report::{Counts, Report};
+use crate::scene::{Claimed, Need, Scene, Spots};
+use crate::subject::{Sources, Subject, Variant};
+use crate::survey::{Resolver, Seen, open_root};
+
+/// Why there is no verdict.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The root cannot be read.
+    #[error(transparent)]
+    Root(#[from] RootError),
+    /// The root cannot be opened.
+    #[error("{0}: {1}")]
+    Open(String, std::io::Error),
+    /// The database cannot be read.
+    #[error(transparent)]
+    Database(#[from] DpkgError),
+    /// dpkg or apt is at work.
+    #[error("a package manager is running: {0}")]
+    Busy(String),
+    /// A package that was asked for is not in the database.
+    #[error("no package {0} is installed")]
+    NotInstalled(String),
+    /// A path that was asked for is in no package's list.
+    #[error("no installed package owns {0}")]
+    NoOwner(String),
+}
+
+/// What is to be judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// Everything in the database.
+    All,
+    /// These packages: `name` or `name:arch`.
+    Packages(Vec<String>),
+    /// One path, absolute.
+    Path(Vec<u8>),
+}
+
+/// One run.
+pub struct Request<'a> {
+    /// The root to look at.
+    pub root: &'a Path,
+    /// What of it.
+    pub selection: Selection,
+    /// A list of packages kept elsewhere.
+    pub expect: &'a [Expected],
+    /// The time, in seconds since 1970.
+    pub now: u64,
+    /// How many threads hash.
+    pub threads: usize,
+    /// Whether every entry of the log is known, so that nothing can be withheld.
+    pub whole_log: bool,
+}
+
+/// The result: the report, and the packages that it is about, for those who want to tell more.
+pub struct Verified {
+    /// The verdict.
+    pub report: Report,
+    /// What was judged.
+    pub subjects: Vec<Subject>,
+}
+
+/// Judges a root.
+///
+/// # Errors
+/// See [`VerifyError`]. What can be judged only in part is no error but a finding.
+pub fn verify(
+    request: &Request<'_>,
+    sources: &Sources<'_>,
+    policy: &Policy,
+    accept: &Accept,
+    progress: &dyn Progress,
+) -> Result<Verified, VerifyError> {
+    let root = Root::open(request.root)?;
+    if let Some(holder) = lock_holder(&root)? {
+        let process = holder.process.map(|process| format!(" (process {process})")).unwrap_or_default();
+        return Err(VerifyError::Busy(format!("/{} is locked{process}", holder.file)));
+    }
+    let top = open_root(request.root).map_err(|error| VerifyError::Open(request.root.display().to_string(), error))?;
+    let database = Database::open(&root)?;
+    let accounts = Accounts::open(&root)?;
+    let mut run = Run::new(&top, &database, &accounts, sources, request)?;
+    let spots = run.spots();
+    let scene = Scene::look(top.as_fd(), &spots, request.threads, progress);
+    run.choose(&scene);
+    run.judge(&spots, &scene);
+    run.guard(&scene);
+    run.check_links(&scene);
+    let counts = run.counts(&spots, &scene);
+    let mut findings = run.findings;
+    findings.extend(expect::compare_if_given(request.expect, &database));
+    findings.extend(head::freshness(sources.knowledge, policy, sources.rules, request.now));
+    let (completeness, incomplete) = head::completeness(sources.knowledge, sources.rules, request.whole_log, request.now);
+    findings.extend(incomplete);
+    let mut report = Report {
+        command: "verify",
+        target: target(request),
+        time: request.now,
+        head: Some(head::describe(sources.knowledge, policy, sources.rules, request.now)),
+        completeness,
+        builders: sources.rules.builders,
+        counts,
+        findings: accept.apply(findings, request.now, request.selection == Selection::All),
+    };
+    report.sort();
+    Ok(Verified { report, subjects: run.subjects })
+}
+
+struct Run<'a> {
+    top: &'a OwnedFd,
+    database: &'a Database,
+    accounts: &'a Accounts,
+    sources: &'a Sources<'a>,
+    subjects: Vec<Subject>,
+    /// For each subject the variant that fits.
+    chosen: Vec<usize>,
+    /// Only this place is of interest, for one path's story.
+    only: Option<Vec<u8>>,
+    /// Diversions by the path that they move away.
+    diversions: HashMap<&'a [u8], &'a Diversion>,
+    /// Statoverrides by canonical path.
+    overrides: HashMap<Vec<u8>, Attributes>,
+    /// Diverted-from places that are to be guarded: diversion, and the attested entry that it moved away.
+    guards: BTreeMap<Vec<u8>, &'a Diversion>,
+    /// Packages that were not asked for, looked up when a difference might be theirs.
+    others: HashMap<(String, String), Subject>,
+    findings: Vec<Finding>,
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        top: &'a OwnedFd,
+        database: &'a Database,
+        accounts: &'a Accounts,
+        sources: &'a Sources<'a>,
+        request: &Request<'_>,
+    ) -> Result<Self, VerifyError> {
+        let mut resolver = Resolver::new(top.as_fd());
+        let only = match &request.selection {
+            Selection::Path(path) => Some(resolver.canonical(path.strip_prefix(b"/").unwrap_or(path))),
+            _ => None,
+        };
+        let selected = select(database, &request.selection, only.as_deref())?;
+        let mut findings: Vec<Finding> = selected.iter().filter_map(|installed| state(installed)).collect();
+        if !database.journal.is_empty() {
+            findings.push(Finding::new(Kind::PackageState, "dpkg was interrupted; its database may be behind (run: dpkg --configure -a)"));
+        }
+        let mut subjects: Vec<Subject> = selected.iter().map(|installed| Subject::assess(installed, sources)).collect();
+        subjects.iter_mut().for_each(|subject| findings.append(&mut subject.findings));
+        let owner = |entry: &package::dpkg::StatOverride| {
+            let attributes = Attributes { mode: entry.mode, uname: entry.user.clone(), gname: entry.group.clone() };
+            (resolver.canonical(&entry.path), attributes)
+        };
+        Ok(Self {
+            top,
+            database,
+            accounts,
+            sources,
+            chosen: vec![0; subjects.len()],
+            subjects,
+            only,
+            diversions: database.diversions.iter().map(|diversion| (diversion.from.as_slice(), diversion)).collect(),
+            overrides: database.statoverrides.iter().map(owner).collect(),
+            guards: BTreeMap::new(),
+            others: HashMap::new(),
+            findings,
+        })
+    }
+
+    /// Where every attested entry stands on this root.
+    fn spots(&mut self) -> Spots {
+        let mut resolver = Resolver::new(self.top.as_fd());
+        let mut spots = Spots::new();
+        for (number, subject) in self.subjects.iter().enumerate() {
+            for (variant_number, variant) in subject.variants.iter().enumerate() {
+                for (position, entry) in variant.manifest.entries().iter().enumerate().skip(1) {
+                    let diversion = self.diversions.get(entry.path.as_slice()).filter(|diversion| applies(diversion, &subject.name));
+                    if let Some(diversion) = diversion {
+                        self.guards.insert(resolver.canonical(&entry.path), diversion);
+                    }
+                    let place = resolver.canonical(diversion.map_or(&entry.path, |diversion| &diversion.to));
+                    if self.only.as_ref().is_some_and(|only| *only != place) {
+                        continue;
+                    }
+                    let spot = spots.entry(place).or_default();
+                    spot.claims.push(Claimed { subject: number, variant: variant_number, entry: position });
+                    if entry.class != Class::NoVerify {
+                        spot.need = spot.need.max(Need::Content);
+                    }
+                    if let Node::File { size, .. } = entry.node {
+                        spot.sizes.push(size);
+                    }
+                }
+            }
+        }
+        if let Some(only) = self.only.clone() {
+            self.guards.retain(|place, _| *place == only);
+        }
+        for place in self.guards.keys() {
+            spots.entry(place.clone()).or_default().need = Need::Content;
+        }
+        spots
+    }
+
+    /// For ambiguous packages: the variant with the fewest differences.
+    fn choose(&mut self, scene: &Scene) {
+        let mut resolver = Resolver::new(self.top.as_fd());
+        for number in 0..self.subjects.len() {
+            let subject = &self.subjects[number];
+            if subject.variants.len() < 2 {
+                continue;
+            }
+            let differences = |variant: &Variant, resolver: &mut Resolver<'_>| {
+                let differs = |entry: &&Entry| {
+                    let place = self.place(&subject.name, entry, resolver);
+                    scene.at(&place).is_some_and(|sight| !self.is_clean(variant, entry, &place, sight))
+                };
+                variant.manifest.entries().iter().skip(1).filter(differs).count()
+            };
+            let counts: Vec<usize> = subject.variants.iter().map(|variant| differences(variant, &mut resolver)).collect();
+            self.chosen[number] = counts.iter().enumerate().min_by_key(|(_, count)| **count).map_or(0, |(position, _)| position);
+        }
+    }
+
+    fn place(&self, name: &str, entry: &Entry, resolver: &mut Resolver<'_>) -> Vec<u8> {
+        let diversion = self.diversions.get(entry.path.as_slice()).filter(|diversion| applies(diversion, name));
+        resolver.canonical(diversion.map_or(&entry.path, |diversion| &diversion.to))
+    }
+
+    fn compare(&self, variant: &Variant, entry: &Entry, place: &[u8], sight: Sight<'_>) -> Vec<Finding> {
+        let absolute = [b"/", entry.path.as_slice()].concat();
+        let reasons = Reasons {
+            observed: variant.observed.get(&entry.path).map_or(&[], Vec::as_slice),
+            allowed: self.sources.rules.allow.get(&absolute).map_or(&[], Vec::as_slice),
+            statoverride: self.overrides.get(place),
+            owners: self.accounts,
+        };
+        compare(entry, sight, &reasons)
+    }
+
+    fn is_clean(&self, variant: &Variant, entry: &Entry, place: &[u8], sight: Sight<'_>) -> bool {
+        self.compare(variant, entry, place, sight).iter().all(|finding| finding.kind.class() == Severity::Explained)
+    }
+
+    /// Compares every place with all that claim it: one claim that fits is enough, as for files that several packages share or that
+    /// one took over from another.
+    fn judge(&mut self, spots: &Spots, scene: &Scene) {
+        for (place, spot) in spots {
+            let Some(sight) = scene.at(place) else { continue };
+            let claims: Vec<Claimed> = spot.claims.iter().copied().filter(|claim| self.chosen[claim.subject] == claim.variant).collect();
+            if claims.is_empty() {
+                continue;
+            }
+            let mut results: Vec<(Claimed, Vec<Finding>)> = Vec::with_capacity(claims.len());
+            for claim in claims {
+                let variant = &self.subjects[claim.subject].variants[claim.variant];
+                let entry = &variant.manifest.entries()[claim.entry];
+                results.push((claim, self.compare(variant, entry, place, sight)));
+            }
+            let found = self.settle(place, sight, results);
+            self.findings.extend(found);
+        }
+    }
+
+    /// The findings of a place, from what each claim says of it.
+    fn settle(&mut self, place: &[u8], sight: Sight<'_>, results: Vec<(Claimed, Vec<Finding>)>) -> Vec<Finding> {
+        let clean = |findings: &[Finding]| findings.iter().all(|finding| finding.kind.class() == Severity::Explained);
+        if results.iter().all(|(_, findings)| findings.is_empty()) {
+            return self.diverted(place, results.first().map(|(claim, _)| *claim));
+        }
+        let fitting = results.iter().position(|(_, findings)| clean(findings));
+        if let Some(position) = fitting {
+            let (claim, findings) = &results[position];
+            let mut found = self.decorate(*claim, place, findings.clone());
+            if let Some((other, _)) = results.iter().find(|(_, findings)| !clean(findings)) {
+                let why = format!("as attested for {}, which puts it here too", self.subjects[claim.subject].label);
+                found.extend(self.decorate(*other, place, vec![Finding::new(Kind::Explained, why)]));
+            }
+            return found;
+        }
+        let (claim, findings) = self.responsible(place, results);
+        // Absent or unreadable things are nobody else's.
+        if let (Seen::There(_), Some(owner)) = (sight.seen, self.other_owner(claim, place, sight)) {
+            return self.decorate(
+                claim,
+                place,
+                vec![Finding::new(Kind::Explained, format!("as attested for {owner}, which took it over"))],
+            );
+        }
+        self.decorate(claim, place, findings)
+    }
+
+    /// The claim of the package that the database calls the owner; else the first.
+    fn responsible(&self, place: &[u8], mut results: Vec<(Claimed, Vec<Finding>)>) -> (Claimed, Vec<Finding>) {
+        let owners: Vec<String> = self.database.owners_of(place).map(label).collect();
+        let position = results.iter().position(|(claim, _)| owners.contains(&self.subjects[claim.subject].label)).unwrap_or(0);
+        results.swap_remove(position)
+    }
+
+    /// Another installed package whose attested content this is.
+    fn other_owner(&mut self, claim: Claimed, place: &[u8], sight: Sight<'_>) -> Option<String> {
+        let own = self.subjects[claim.subject].label.clone();
+        let owners: Vec<&Installed> = self.database.owners_of(place).filter(|installed| label(installed) != own).collect();
+        owners.into_iter().find(|installed| self.fits_package(installed, place, sight)).map(label)
+    }
+
+    /// Whether what stands at a place is attested content of an installed package.
+    fn fits_package(&mut self, installed: &Installed, place: &[u8], sight: Sight<'_>) -> bool {
+        let key = (installed.name.clone(), installed.architecture.clone());
+        let sources = self.sources;
+        self.others.entry(key.clone()).or_insert_with(|| Subject::assess(installed, sources));
+        let mut resolver = Resolver::new(self.top.as_fd());
+        let Some(subject) = self.others.get(&key) else { return false };
+        subject.variants.iter().any(|variant| {
+            let same = |entry: &&Entry| entry.path.ends_with(name_of(place)) && self.place(&subject.name, entry, &mut resolver) == place;
+            let entry = variant.manifest.entries().iter().skip(1).find(same);
+            entry.is_some_and(|entry| {
+                self.is_clean(variant, entry, place, sight) && matches!(entry.node, Node::File { .. } | Node::Link(_) | Node::Dir)
+            })
+        })
+    }
+
+    fn decorate(&self, claim: Claimed, place: &[u8], findings: Vec<Finding>) -> Vec<Finding> {
+        let subject = &self.subjects[claim.subject];
+        let variant = &subject.variants[claim.variant];
+        let entry = &variant.manifest.entries()[claim.entry];
+        let path = [b"/", entry.path.as_slice()].concat();
+        let diverted = self.diversions.get(entry.path.as_slice()).filter(|diversion| applies(diversion, &subject.name));
+        let finish = |mut finding: Finding| {
+            if diverted.is_some() {
+                finding.why = format!("{} (diverted to /{})", finding.why, printable(place));
+            }
+            finding.of(&subject.label).at(&path).attested(&variant.attested)
+        };
+        findings.into_iter().map(finish).collect()
+    }
+
+    /// A note that an entry was found where a diversion put it.
+    fn diverted(&self, place: &[u8], claim: Option<Claimed>) -> Vec<Finding> {
+        let Some(claim) = claim else { return Vec::new() };
+        let subject = &self.subjects[claim.subject];
+        let entry = &subject.variants[claim.variant].manifest.entries()[claim.entry];
+        let Some(diversion) = self.diversions.get(entry.path.as_slice()).filter(|diversion| applies(diversion, &subject.name)) else {
+            return Vec::new();
+        };
+        let why = format!("as attested, moved away by {}", maker(diversion));
+        self.decorate(claim, place, vec![Finding::new(Kind::Explained, why)])
+    }
+
+    /// What stands where a diversion moved something away must itself be attested, for the package that diverts.
+    fn guard(&mut self, scene: &Scene) {
+        for (place, diversion) in std::mem::take(&mut self.guards) {
+            let Some(sight) = scene.at(&place) else { continue };
+            let Seen::There(inode) = sight.seen else { continue };
+            let makers: Vec<&Installed> = diversion.by.as_deref().map(|name| self.database.named(name).collect()).unwrap_or_default();
+            let attested =
+                makers.iter().any(|installed| self.fits_package(installed, &place, sight) || self.was_observed(installed, &place, sight));
+            if attested {
+                continue;
+            }
+            let path = [b"/", diversion.from.as_slice()].concat();
+            let content = match sight.read {
+                Some(Outcome::Read(content)) => Some(content),
+                _ => None,
+            };
+            let found = describe_seen(&inode.node, content);
+            let why = format!(
+                "{} moved the attested file to /{}, and what stands here instead is attested by nobody",
+                maker(diversion),
+                printable(&diversion.to)
+            );
+            let digest = content.map(|content| content.digest).or(Some(*tlog::Hash::digest(found.as_bytes()).as_bytes()));
+            self.findings
+                .push(Finding { digest, ..Finding::new(Kind::Modified, why).at(&path).differs("the file that was moved away", found) });
+        }
+    }
+
+    /// Whether enough builders saw exactly this generated when they installed the diverting package.
+    fn was_observed(&self, installed: &Installed, place: &[u8], sight: Sight<'_>) -> bool {
+        let key = (installed.name.clone(), installed.architecture.clone());
+        let Some(subject) = self.others.get(&key) else { return false };
+        let mut resolver = Resolver::new(self.top.as_fd());
+        let matches = |path: &[u8], observed: &Observed| {
+            resolver.canonical(path) == place
+                && matches!(observed.change, Change::Generated | Change::Modified)
+                && is_as_observed(observed, sight)
+        };
+        let mut matches = matches;
+        subject
+            .variants
+            .iter()
+            .flat_map(|variant| &variant.observed)
+            .any(|(path, observed)| observed.iter().any(|observed| matches(path, observed)))
+    }
+
+    /// Names of one file in the package must be names of one file on the root.
+    fn check_links(&mut self, scene: &Scene) {
+        let mut resolver = Resolver::new(self.top.as_fd());
+        let mut found = Vec::new();
+        for (number, subject) in self.subjects.iter().enumerate() {
+            let Some(variant) = subject.variants.get(self.chosen[number]) else { continue };
+            let mut groups: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
+            for entry in variant.manifest.entries() {
+                let Some(group) = entry.hardlink else { continue };
+                let place = self.place(&subject.name, entry, &mut resolver);
+                let Some((inode, sight)) = scene.inode(&place).zip(scene.at(&place)) else { continue };
+                if *groups.entry(group).or_insert(inode.id) != inode.id && self.is_clean(variant, entry, &place, sight) {
+                    let why = "a hard link was broken: the content is as attested, but it is no longer one file with its other names";
+                    let digest = Some(*tlog::Hash::digest(b"hard link broken").as_bytes());
+                    let finding = Finding { digest, ..Finding::new(Kind::Modified, why) };
+                    let path = [b"/", entry.path.as_slice()].concat();
+                    found.push(finding.of(&subject.label).at(&path).attested(&variant.attested));
+                }
+            }
+        }
+        self.findings.extend(found);
+    }
+
+    fn counts(&self, spots: &Spots, scene: &Scene) -> Counts {
+        let mut counts = Counts {
+            installed: self.database.packages.iter().filter(|installed| is_judged(installed)).count(),
+            judged: self.subjects.len(),
+            attested: self.subjects.iter().filter(|subject| !subject.variants.is_empty()).count(),
+            bytes: scene.bytes(),
+            leaves: self.sources.knowledge.leaves(),
+            refused: self.sources.knowledge.refused().len(),
+            ..Counts::default()
+        };
+        for (place, spot) in spots {
+            let Some(claim) = spot.claims.first() else { continue };
+            let entry = &self.subjects[claim.subject].variants[claim.variant].manifest.entries()[claim.entry];
+            match scene.at(place) {
+                Some(Sight { read: Some(Outcome::Read(_)), .. }) => *counts.hashed.entry(entry.class.tag()).or_default() += 1,
+                Some(Sight { seen: Seen::There(_), .. }) => counts.nodes += 1,
+                _ => {}
+            }
+        }
+        counts
+    }
+}
+
+fn is_as_observed(observed: &Observed, sight: Sight<'_>) -> bool {
+    let Seen::There(inode) = sight.seen else { return false };
+    match (&inode.node, sight.read) {
+        (crate::survey::SeenNode::Link(target), _) => {
+            let escaped = escape_path(target);
+            observed.link.as_deref().is_some_and(|link| link == escaped || Some(link) == escaped.strip_prefix("./"))
+        }
+        (_, Some(Outcome::Read(content))) => observed.sha256.is_some_and(|sha256| *sha256.as_bytes() == content.digest),
+        _ => false,
+    }
+}
+
+/// A diversion moves everyone's file but that of the package that made it.
+fn applies(diversion: &Diversion, package: &str) -> bool {
+    diversion.by.as_deref() != Some(package)
+}
+
+fn maker(diversion: &Diversion) -> String {
+    diversion.by.as_deref().map_or_else(|| "a local diversion".to_owned(), |name| format!("a diversion by {name}"))
+}
+
+/// Packages of which files should be there.
+fn is_judged(installed: &Installed) -> bool {
+    installed.status.is_installed() || installed.status.is_unfinished()
+}
+
+fn state(installed: &Installed) -> Option<Finding> {
+    let why = format!("not fully installed ({:?}): what its scripts still have to do is missing", installed.status.state);
+    installed.status.is_unfinished().then(|| Finding::new(Kind::PackageState, why).of(&label(installed)))
+}
+
+fn label(installed: &Installed) -> String {
+    format!("{} {} {}", installed.name, installed.version, installed.architecture)
+}
+
+fn select<'d>(database: &'d Database, selection: &Selection, only: Option<&[u8]>) -> Result<Vec<&'d Installed>, VerifyError> {
+    let judged = database.packages.iter().filter(|installed| is_judged(installed));
+    match selection {
+        Selection::All => Ok(judged.collect()),
+        Selection::Packages(names) => {
+            let mut selected: Vec<&Installed> = Vec::new();
+            for name in names {
+                let is_meant =
+                    |installed: &&Installed| installed.name == *name || format!("{}:{}", installed.name, installed.architecture) == *name;
+                let before = selected.len();
+                selected.extend(judged.clone().filter(is_meant));
+                if selected.len() == before {
+                    return Err(VerifyError::NotInstalled(name.clone()));
+                }
+            }
+            selected.sort_by(|a, b| (&a.name, &a.architecture).cmp(&(&b.name, &b.architecture)));
+            selected.dedup_by(|a, b| std::ptr::eq(*a, *b));
+            Ok(selected)
+        }
+        Selection::Path(path) => {
+            let place = only.unwrap_or_default();
+            let owners: Vec<&Installed> = database.owners_of(place).filter(|installed| is_judged(installed)).collect();
+            if owners.is_empty() { Err(VerifyError::NoOwner(printable(path))) } else { Ok(owners) }
+        }
+    }
+}
+
+fn target(request: &Request<'_>) -> String {
+    let what = match &request.selection {
+        Selection::All => "all packages".to_owned(),
+        Selection::Packages(names) => names.join(" "),
+        Selection::Path(path) => printable(path),
+    };
+    let root: PathBuf = request.root.to_path_buf();
+    if root == Path::new("/") { what } else { format!("{what} on {}", root.display()) }
+}
+
+/// The last component of a path.
+fn name_of(place: &[u8]) -> &[u8] {
+    place.rsplit(|byte| *byte == b'/').next().unwrap_or(place)
+}
