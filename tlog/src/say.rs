@@ -1,13 +1,18 @@
-//! What the errors of the text formats say to people: what is wrong, and, where somebody can do something, what to do next.
+//! What the errors of this crate say to people: what is wrong, and, where somebody can do something, what to do next.
 
 use core::error::Error;
 use core::fmt;
 
+use crate::bundle::BundleError;
 use crate::checkpoint::CheckpointError;
 use crate::cosignature::CosignatureError;
+use crate::edge::BatchError;
 use crate::evidence::EvidenceError;
+use crate::growth::GrowthError;
 use crate::key::{KeyError, SignError};
+use crate::merkle::ProofError;
 use crate::note::NoteError;
+use crate::plan::PlanError;
 use crate::policy::{PolicyError, Unsatisfied};
 use crate::tlog_proof::Unproven;
 use crate::{tlog_proof, witness};
@@ -65,6 +70,53 @@ say!(EvidenceError,
 say!(tlog_proof::Malformed, Self => "the text is not a tlog-proof");
 
 say!(witness::Malformed, Self => "the body is not such a request");
+
+say!(ProofError,
+    Self::OutOfRange => "the proof is for an index or size that the tree has not",
+    Self::WrongLength => "the proof has another number of hashes than its index and size demand",
+    Self::WrongRoot => "the proof leads to another root",
+);
+
+say!(BundleError,
+    Self::Malformed => "the entry bundle is cut off or has bytes left over",
+    Self::WrongCount => "the entry bundle has another number of entries",
+    Self::TooLong => "an entry has more than 65,535 bytes",
+    Self::TreeFull => "the tree would have more than 2^63-1 leaves",
+);
+
+say!(GrowthError,
+    Self::TreeFull => "the tree would have more than 2^63-1 leaves",
+    Self::NotAligned => "a whole tile can follow only a full one",
+);
+
+impl fmt::Display for PlanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfRange => f.write_str("the tree has no such leaf, size, subtree or tile"),
+            Self::Missing(tile) => write!(f, "{} is missing", tile.path()),
+            Self::Malformed(tile) => write!(f, "{} has not {} bytes", tile.path(), tile.byte_len()),
+            Self::Contradiction(tile) => write!(f, "{} contradicts the tile above it", tile.path()),
+            Self::WrongBundle(id) => write!(f, "{} contradicts its tile", id.path()),
+            Self::WrongRoot => f.write_str("the partial tiles at the right edge do not lead to the tree's root"),
+        }
+    }
+}
+
+impl Error for PlanError {}
+
+impl fmt::Display for BatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotLarger => f.write_str("the new tree is not larger than the old one"),
+            Self::Tile(tile) => write!(f, "{} is missing, or not what the entries make it", tile.path()),
+            Self::Bundle(id) => write!(f, "{} is missing, malformed, or does not continue the old one", id.path()),
+            Self::Surplus => f.write_str("there are more tiles or bundles than the new entries give"),
+            Self::WrongRoot => f.write_str("the entries lead to another root"),
+        }
+    }
+}
+
+impl Error for BatchError {}
 
 impl fmt::Display for CheckpointError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

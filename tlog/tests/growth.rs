@@ -196,6 +196,13 @@ fn a_batch_proves_its_entries_from_memory() {
     }
 }
 
+#[test]
+fn errors_name_the_object() {
+    let (tile, id) = (Tile::new(0, 1_000, 5).unwrap(), BundleId::new(3, 256).unwrap());
+    assert_eq!(PlanError::Malformed(tile).to_string(), "tile/0/x001/000.p/5 has not 160 bytes");
+    assert_eq!(BatchError::Bundle(id).to_string(), "tile/entries/003 is missing, malformed, or does not continue the old one");
+}
+
 proptest! {
     #![proptest_config(memory::cases(64))]
 
