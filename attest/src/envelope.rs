@@ -135,15 +135,15 @@ impl Envelope {
 #[derive(Clone, Debug, Default)]
 pub struct KnownKeys(HashMap<Vec<u8>, VerifierKey>);
 
-impl KnownKeys {
-    /// Adds a key; one that may not sign envelopes is left out.
-    pub fn insert(&mut self, key: &VerifierKey) {
-        let text = key.encode().into_bytes();
-        if parse_key(&text).is_ok() {
-            self.0.insert(text, key.clone());
-        }
+impl<'a> FromIterator<&'a VerifierKey> for KnownKeys {
+    /// Keys that may not sign envelopes are left out.
+    fn from_iter<T: IntoIterator<Item = &'a VerifierKey>>(keys: T) -> Self {
+        let with_text = keys.into_iter().map(|key| (key.encode().into_bytes(), key.clone()));
+        Self(with_text.filter(|(text, _)| parse_key(text).is_ok()).collect())
     }
+}
 
+impl KnownKeys {
     fn find(&self, text: &[u8]) -> Option<&VerifierKey> {
         self.0.get(text)
     }

@@ -42,9 +42,7 @@ fn other_payloads_and_keys_do_not_verify() {
 
 #[test]
 fn known_keys_change_nothing() {
-    let mut keys = KnownKeys::default();
-    keys.insert(key("b1").key());
-    keys.insert(key("a\"b").key());
+    let keys: KnownKeys = [key("b1").key(), key("a\"b").key()].into_iter().collect();
     for name in ["b1", "b2"] {
         let bytes = Envelope::sign(b"hello".to_vec(), &key(name)).expect("signed").encode();
         let read = Envelope::parse_known(&bytes, &keys).expect("canonical");

@@ -16,6 +16,7 @@ pub use observations::{AgreedObservation, observations_for};
 pub use refusal::Refusal;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tlog::{Hash, VerifierKey};
 
@@ -47,6 +48,7 @@ pub struct Judge {
     /// Payloads of all advisories by number: other members of the team may second any of them.
     advisories: Vec<Hash>,
     head: Option<ControlHead>,
+    keys: Arc<KnownKeys>,
     next: u64,
 }
 
@@ -63,8 +65,9 @@ pub struct Chain {
 impl Judge {
     /// Nothing said yet; the first thing to be said is the roles document with this SHA-256.
     #[must_use]
-    pub const fn new(roles_pin: Hash) -> Self {
-        Self { roles: RolesChain::new(roles_pin), chains: BTreeMap::new(), advisories: Vec::new(), head: None, next: 0 }
+    pub fn new(roles_pin: Hash) -> Self {
+        let (roles, keys) = (RolesChain::new(roles_pin), Arc::new(KnownKeys::default()));
+        Self { roles, chains: BTreeMap::new(), advisories: Vec::new(), head: None, keys, next: 0 }
     }
 
     /// Whether the next leaf may be this one. Nothing changes. `payload` is the hash of the statement's bytes; that the key
@@ -115,6 +118,8 @@ impl Judge {
         self.next = index + 1;
         if let Some(Ok(signed)) = SignedRoles::from_statement(&statement) {
             self.roles.push(index, &signed).map_err(Refusal::Roles)?;
+            let entries = Role::ALL.into_iter().flat_map(|role| signed.roles().keys(role));
+            self.keys = Arc::new(entries.map(|entry| &entry.key).collect());
         }
         self.extend_chain(payload, &statement);
         Ok(Leaf { index, key: key.clone(), payload, statement })
@@ -196,12 +201,8 @@ impl Judge {
 
     /// All keys of the roles in force, decoded.
     #[must_use]
-    pub fn known_keys(&self) -> KnownKeys {
-        let mut keys = KnownKeys::default();
-        if let Some(current) = self.roles.current() {
-            Role::ALL.into_iter().flat_map(|role| current.roles.keys(role)).for_each(|entry| keys.insert(&entry.key));
-        }
-        keys
+    pub fn known_keys(&self) -> &KnownKeys {
+        &self.keys
     }
 
     /// The chain of roles.
