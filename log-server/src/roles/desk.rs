@@ -62,7 +62,7 @@ impl Desk {
 
     /// Form, signature and, as far as the present state decides it, role. The slow part of admission, off the sequencer.
     pub fn check(&self, leaf: &[u8]) -> Result<Result<Checked, Refusal>, IndexError> {
-        let (envelope, statement) = match Judge::open(leaf) {
+        let (envelope, statement) = match Judge::open_known(leaf, self.judge().known_keys()) {
             Ok(opened) => opened,
             Err(judgement) => return Ok(Err(refusal(&judgement))),
         };
@@ -109,6 +109,7 @@ fn is_final(judgement: &Judgement) -> bool {
         Judgement::UnknownKey
             | Judgement::WrongRole { .. }
             | Judgement::OutOfScope { .. }
+            | Judgement::WrongVendor { .. }
             | Judgement::Retired
             | Judgement::Compromised { .. }
     )

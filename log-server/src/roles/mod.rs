@@ -71,6 +71,7 @@ pub fn refusal(judgement: &Judgement) -> Refusal {
         Judgement::UnknownKey
         | Judgement::WrongRole { .. }
         | Judgement::OutOfScope { .. }
+        | Judgement::WrongVendor { .. }
         | Judgement::Retired
         | Judgement::Compromised { .. } => Refusal::Forbidden(text),
         Judgement::NoRoles
