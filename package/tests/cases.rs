@@ -72,6 +72,7 @@ fn every_package_gets_its_verdict() {
     same_content_whatever_the_compression(&cases);
     every_cut_is_refused(&cases);
     flipped_bytes_never_go_unnoticed(&cases);
+    mutated_archives_never_panic(&cases, &good.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>());
     limits_name_package_and_member(&cases);
     visitors_see_what_they_ask_for(&cases);
 }
@@ -110,6 +111,49 @@ fn flipped_bytes_never_go_unnoticed(cases: &Cases) {
             assert_ne!(deb.manifest.root(), whole.manifest.root(), "byte {at}");
         }
     }
+}
+
+/// Random bytes in random places, header checksums made right again, so that mutations get past the first check.
+fn mutated_archives_never_panic(cases: &Cases, names: &[&str]) {
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = |below: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        usize::try_from(random % below as u64).unwrap()
+    };
+    let interesting = b"\0\xff\x800 7/.SLKxg15=\n9";
+    let limits = Limits { payload: 1 << 20, ..Limits::default() };
+    let (mut accepted, mut refused) = (0, 0);
+    for name in names {
+        let bytes = cases.bytes(name);
+        let Some(start) = find(&bytes, b"data.tar  ").filter(|_| bytes.len() < 60_000).map(|at| at + 60) else { continue };
+        for _ in 0..400 {
+            let mut mutated = bytes.clone();
+            for _ in 0..=next(3) {
+                let block = start + next((bytes.len() - start) / 512) * 512;
+                let place =
+                    block + if next(2) == 0 { [0, 100, 124, 156, 157, 257, 345, 386, 482, 483][next(10)] + next(8) } else { next(512) };
+                mutated[place] = interesting[next(interesting.len())];
+                mutated[block + 148..block + 156].fill(b' ');
+                let sum: u32 = mutated[block..block + 512].iter().map(|byte| u32::from(*byte)).sum();
+                mutated[block + 148..block + 156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+            }
+            match read(&mutated[..], &limits) {
+                Ok(deb) => {
+                    assert_eq!(attest::Manifest::parse(&deb.manifest.encode()), Ok(deb.manifest), "{name}");
+                    accepted += 1;
+                }
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    println!("{accepted} mutated packages accepted, {refused} refused, none panicked");
+    assert!(accepted > 500 && refused > 500);
+}
+
+fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
+    bytes.windows(needle.len()).position(|window| window == needle)
 }
 
 fn limits_name_package_and_member(cases: &Cases) {
