@@ -45,11 +45,12 @@ pub fn compare(entry: &Entry, sight: Sight<'_>, reasons: &Reasons<'_>) -> Vec<Fi
 fn absent(entry: &Entry, reasons: &Reasons<'_>) -> Vec<Finding> {
     let removed = reasons.observed.iter().any(|observed| observed.change == Change::Missing);
     let finding = match entry.class {
-        Class::NoVerify => return Vec::new(),
+        // What a package implies is only a way to what it ships; if that is absent, too, it is found by itself.
+        Class::NoVerify | Class::Implied => return Vec::new(),
         _ if removed => Finding::new(Kind::Explained, "absent, as builders observed after installing the package"),
         Class::Optional => Finding::new(Kind::NotInstalled, "documentation and translations may be left out"),
         Class::Config if is_etc(&entry.path) => Finding::new(Kind::ModifiedConfig, "a configuration file that was removed"),
-        Class::Config | Class::Fixed | Class::Implied => {
+        Class::Config | Class::Fixed => {
             let digest = digest_of("absent");
             Finding { digest, ..Finding::new(Kind::Missing, "it is not there").differs(describe(&entry.node), "nothing") }
         }

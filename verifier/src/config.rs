@@ -132,7 +132,7 @@ impl Default for Rules {
             allowed_skew: 300,
             accept: None,
             vendors: Vec::new(),
-            allow: BTreeMap::new(),
+            allow: package_manager(),
         }
     }
 }
@@ -164,13 +164,18 @@ impl Rules {
             allowed_skew: span("allowed_skew", file.allowed_skew)?.unwrap_or(default.allowed_skew),
             accept: file.accept.map(|accept| base.join(accept)),
             vendors: file.vendors,
-            allow: allowed(file.allow)?,
+            allow: allowed(file.allow, default.allow)?,
         })
     }
 }
 
-fn allowed(entries: Vec<AllowFile>) -> Result<BTreeMap<Vec<u8>, Vec<Allowed>>, String> {
-    let mut by_path: BTreeMap<Vec<u8>, Vec<Allowed>> = BTreeMap::new();
+/// apt gives these directories to its sandbox user whenever it runs, on every machine.
+fn package_manager() -> BTreeMap<Vec<u8>, Vec<Allowed>> {
+    let given = || vec![Allowed { mode: 0o700, owner: "_apt".to_owned(), group: root(), caps: Vec::new() }];
+    ["/var/cache/apt/archives/partial", "/var/lib/apt/lists/partial"].iter().map(|path| (path.as_bytes().to_vec(), given())).collect()
+}
+
+fn allowed(entries: Vec<AllowFile>, mut by_path: BTreeMap<Vec<u8>, Vec<Allowed>>) -> Result<BTreeMap<Vec<u8>, Vec<Allowed>>, String> {
     for entry in entries {
         if !entry.path.starts_with('/') {
             return Err(format!("allow: {} is not an absolute path", entry.path));

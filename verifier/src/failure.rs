@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use client::FetchError;
 
 use crate::accept::AcceptError;
+use crate::advise::AdviseError;
 use crate::cache::CacheError;
 use crate::config::ConfigError;
 use crate::exit;
@@ -47,6 +48,9 @@ pub enum Failure {
     /// The log's address.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// Nothing was said.
+    #[error(transparent)]
+    Advise(AdviseError),
     /// The root.
     #[error(transparent)]
     Verify(#[from] VerifyError),
@@ -74,7 +78,10 @@ impl Failure {
             Self::Cache(_) | Self::Knowledge(_) | Self::Sync(SyncError::Cache(_)) => exit::NO_CACHE,
             Self::Sync(SyncError::Database(_) | SyncError::Root(_)) => exit::DATABASE,
             Self::Sync(SyncError::Follow(FollowError::Fork(_))) | Self::Fork(_) | Self::Unproven(_) => exit::INTEGRITY,
-            Self::Sync(_) | Self::Fetch(_) => exit::NETWORK,
+            Self::Sync(_) | Self::Fetch(_) | Self::Advise(AdviseError::Fetch(_) | AdviseError::Pending(_) | AdviseError::Unproven(_)) => {
+                exit::NETWORK
+            }
+            Self::Advise(_) => exit::FAILED,
             Self::Verify(VerifyError::Busy(_)) => exit::BUSY,
             Self::Verify(VerifyError::Database(_)) => exit::DATABASE,
             Self::Verify(_) | Self::File(_) | Self::Other(_) => exit::FAILED,
@@ -103,6 +110,7 @@ impl Failure {
                 "is this the root of a Debian system?"
             }
             Self::Sync(_) | Self::Fetch(_) => "check the address of the log and the network; the cache still holds what it held",
+            Self::Advise(_) => "tally advise --help shows examples; the key must be one of the security team's, see specs/roles.md",
             Self::Verify(VerifyError::Busy(_)) => "wait until it has ended, then verify again",
             Self::Verify(VerifyError::NotInstalled(_)) => "tally verify --all judges everything that is installed",
             Self::Verify(VerifyError::NoOwner(_)) => "only files of packages can be explained",

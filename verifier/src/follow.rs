@@ -51,7 +51,21 @@ pub async fn follow(
     known: Option<&SignedCheckpoint>,
     new: &SignedCheckpoint,
 ) -> Result<Step, FollowError> {
-    verify_checkpoint(policy, new)?;
+    let quorum = match verify_checkpoint(policy, new) {
+        // The log's own signature is enough to convict it, so the histories are compared before the quorum decides.
+        Err(KnowledgeError::NoQuorum) => Err(KnowledgeError::NoQuorum),
+        verified => Ok(verified.map(drop)?),
+    };
+    let step = compare(log, known, new).await;
+    if matches!(step, Err(FollowError::Fork(_))) {
+        return step;
+    }
+    quorum?;
+    step
+}
+
+/// Whether both belong to one history.
+async fn compare(log: &LogClient, known: Option<&SignedCheckpoint>, new: &SignedCheckpoint) -> Result<Step, FollowError> {
     let Some(known) = known else { return Ok(Step::Forward) };
     same_log(known, new)?;
     if let Some(step) = compare_roots(known, new)? {

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write as _;
+use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use attest::bundle::BundledLeaf;
@@ -106,14 +106,19 @@ impl Mirror {
                 names.push_str(&format!("{} {name}\n", first + position as u64));
             }
         }
+        // What a killed program appended beyond the counted length is cut off first.
+        let counted = self.state()?.1;
         let path = self.dir.join(NAMES);
         let append = || {
-            let mut file = fs::OpenOptions::new().create(true).append(true).open(&path)?;
+            let mut file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
+            file.set_len(counted)?;
+            file.seek(SeekFrom::End(0))?;
             file.write_all(names.as_bytes())?;
             file.sync_all()
         };
         append().map_err(|error| CacheError::Io(path.clone(), error))?;
-        self.put(TREE, format!("{} {}\n", batch.tree.size, batch.tree.root).as_bytes())
+        let length = counted + names.len() as u64;
+        self.put(TREE, format!("{} {} {length}\n", batch.tree.size, batch.tree.root).as_bytes())
     }
 
     fn put(&self, name: &str, bytes: &[u8]) -> Result<(), CacheError> {
@@ -124,14 +129,20 @@ impl Mirror {
 
     /// Size and root of what is here.
     fn tree(&self) -> Result<Tree, CacheError> {
+        Ok(self.state()?.0)
+    }
+
+    /// The tree that is here, and how many bytes of the index of names belong to it.
+    fn state(&self) -> Result<(Tree, u64), CacheError> {
         let path = self.dir.join(TREE);
         let text = match fs::read_to_string(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Tree::EMPTY),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((Tree::EMPTY, 0)),
             text => text.map_err(|error| CacheError::Io(path.clone(), error))?,
         };
         let parse = |text: &str| {
-            let (size, root) = text.trim_end().split_once(' ')?;
-            Some(Tree { size: size.parse().ok()?, root: Hash::from_hex(root)? })
+            let mut words = text.trim_end().split(' ');
+            let tree = Tree { size: words.next()?.parse().ok()?, root: Hash::from_hex(words.next()?)? };
+            Some((tree, words.next()?.parse().ok()?))
         };
         parse(&text).ok_or(CacheError::Damaged(path))
     }
@@ -180,7 +191,8 @@ impl Mirror {
 
     fn indices(&self, size: u64, names: &BTreeSet<String>) -> Result<BTreeSet<u64>, CacheError> {
         let control = control_queries();
-        let text = self.read(NAMES)?;
+        let mut text = self.read(NAMES)?;
+        text.truncate(usize::try_from(self.state()?.1).unwrap_or(usize::MAX));
         let text = String::from_utf8_lossy(&text);
         let wanted = |line: &str| {
             let (index, name) = line.split_once(' ')?;

@@ -4,6 +4,7 @@
 //! ([`knowledge`]); packages are weighed ([`subject`]), their files looked at and read ([`scene`]) and compared ([`mod@compare`]); the
 //! [`report`] holds the findings and the exit status. Out of scope: following the whole log as an auditor, changing anything on a root.
 pub mod accept;
+pub mod advise;
 pub mod cache;
 pub mod check;
 pub mod cli;

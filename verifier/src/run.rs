@@ -12,9 +12,12 @@ use tlog::evidence::Evidence;
 use tlog::{Policy, TlogProof, VerifierKey};
 
 use crate::accept::Accept;
+use crate::advise::AdviseError;
 use crate::cache::Cache;
 use crate::check;
-use crate::cli::{AuditCommand, BundleCommand, CheckArgs, Cli, Command, ExplainArgs, OutputArgs, ProofCommand, SyncArgs, VerifyArgs};
+use crate::cli::{
+    AdviseCommand, AuditCommand, BundleCommand, CheckArgs, Cli, Command, ExplainArgs, OutputArgs, ProofCommand, SyncArgs, VerifyArgs,
+};
 use crate::config::{Config, Rules};
 use crate::exit;
 use crate::expect;
@@ -46,6 +49,7 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Bundle(BundleCommand::Export { file }) => export(&Setup::load(&cli.config)?, &file),
         Command::Bundle(BundleCommand::Import { file }) => import(&Setup::load(&cli.config)?, &file),
         Command::Proof(ProofCommand::Verify { proof, entry, policy }) => prove(&cli.config, policy, &proof, &entry),
+        Command::Advise(command) => advise(&Setup::load(&cli.config)?, &command),
         Command::Audit(AuditCommand::Evidence { file, key }) => evidence(&file, &key),
         Command::Documentation(documentation) => {
             documentation.run(Cli::command()).map_err(|error| Failure::Other(error.into()))?;
@@ -287,6 +291,28 @@ fn import(setup: &Setup, file: &Path) -> Result<u8, Failure> {
         bundle.manifests.len(),
         bundle.checkpoint.tree().size
     );
+    Ok(exit::CLEAN)
+}
+
+fn advise(setup: &Setup, command: &AdviseCommand) -> Result<u8, Failure> {
+    let signing = command.signing();
+    let signer = client::keys::load(&signing.key).map_err(|error| Failure::File(error.to_string()))?;
+    let lock = setup.cache.lock(PATIENCE)?;
+    let log = setup.log()?;
+    let syncer = Syncer {
+        log: &log,
+        policy: &setup.policy,
+        roles_pin: setup.config.roles_sha256,
+        vendors: &setup.rules.vendors,
+        cache: &setup.cache,
+        lock: &lock,
+    };
+    let said = block_on(crate::advise::advise(&syncer, command, &*signer, time::now(), signing.wait));
+    let proof = said.map_err(|error| Failure::Other(error.into()))?.map_err(|error| match error {
+        AdviseError::Sync(error) => setup.keep_evidence(error),
+        error => Failure::Advise(error),
+    })?;
+    println!("published as entry {} of {}", proof.index, proof.checkpoint.checkpoint.origin);
     Ok(exit::CLEAN)
 }
 

@@ -46,7 +46,8 @@ fn claim(text: &mut String, claims: &PackageClaims) {
 fn entry(text: &mut String, variant: &Variant, path: &[u8]) {
     let relative = path.strip_prefix(b"/").unwrap_or(path);
     // The package may name it through an alias (/bin/ls for /usr/bin/ls) or before a diversion.
-    let candidates = [Some(relative), relative.strip_prefix(b"usr/")];
+    let merged = [b"usr/", relative].concat();
+    let candidates = [Some(relative), relative.strip_prefix(b"usr/"), Some(merged.as_slice())];
     let Some(entry) = candidates.into_iter().flatten().find_map(|path| variant.manifest.entry(path)) else { return };
     let _ = writeln!(text, "  attested      {}, tag {}", describe(&entry.node), entry.class.tag());
     if let Some(attributes) = &entry.attributes {

@@ -104,7 +104,7 @@ pub fn verify(
     let scene = Scene::look(top.as_fd(), &spots, request.threads, progress);
     run.choose(&scene);
     run.judge(&spots, &scene);
-    run.guard(&scene);
+    run.guard(&spots, &scene);
     run.check_links(&scene);
     let counts = run.counts(&spots, &scene);
     let mut findings = run.findings;
@@ -165,7 +165,7 @@ impl<'a> Run<'a> {
         if !database.journal.is_empty() {
             findings.push(Finding::new(Kind::PackageState, "dpkg was interrupted; its database may be behind (run: dpkg --configure -a)"));
         }
-        let mut subjects: Vec<Subject> = selected.iter().map(|installed| Subject::assess(installed, sources)).collect();
+        let mut subjects = assess_all(&selected, sources, request.threads);
         subjects.iter_mut().for_each(|subject| findings.append(&mut subject.findings));
         let owner = |entry: &package::dpkg::StatOverride| {
             let attributes = Attributes { mode: entry.mode, uname: entry.user.clone(), gname: entry.group.clone() };
@@ -368,10 +368,14 @@ impl<'a> Run<'a> {
     }
 
     /// What stands where a diversion moved something away must itself be attested, for the package that diverts.
-    fn guard(&mut self, scene: &Scene) {
+    fn guard(&mut self, spots: &Spots, scene: &Scene) {
         for (place, diversion) in std::mem::take(&mut self.guards) {
             let Some(sight) = scene.at(&place) else { continue };
             let Seen::There(inode) = sight.seen else { continue };
+            let own = |claim: &Claimed| diversion.by.as_deref() == Some(self.subjects[claim.subject].name.as_str());
+            if spots.get(&place).is_some_and(|spot| spot.claims.iter().any(own)) {
+                continue;
+            }
             let makers: Vec<&Installed> = diversion.by.as_deref().map(|name| self.database.named(name).collect()).unwrap_or_default();
             let attested =
                 makers.iter().any(|installed| self.fits_package(installed, &place, sight) || self.was_observed(installed, &place, sight));
@@ -457,6 +461,16 @@ impl<'a> Run<'a> {
         }
         counts
     }
+}
+
+/// Claims and manifests of all packages; hashing and parsing manifests is worth all cores.
+fn assess_all(selected: &[&Installed], sources: &Sources<'_>, threads: usize) -> Vec<Subject> {
+    let chunk = selected.len().div_ceil(threads.max(1)).max(1);
+    std::thread::scope(|scope| {
+        let assess = |part: &[&Installed]| part.iter().map(|installed| Subject::assess(installed, sources)).collect::<Vec<_>>();
+        let handles: Vec<_> = selected.chunks(chunk).map(|part| scope.spawn(move || assess(part))).collect();
+        handles.into_iter().flat_map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    })
 }
 
 fn is_as_observed(observed: &Observed, sight: Sight<'_>) -> bool {

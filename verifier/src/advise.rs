@@ -1,0 +1,106 @@
+//! What the security team says: warnings, their withdrawal, and control heads. Each continues the chain that the log shows.
+
+use std::time::Duration;
+
+use attest::envelope::EnvelopeError;
+use attest::judge::Judge;
+use attest::predicate::{Action, Advisory, Affected, ControlHead, Kind, Severity};
+use attest::statement::StatementError;
+use attest::{Envelope, Predicate, Statement};
+use client::FetchError;
+use client::log::Submitted;
+use tlog::{Signer, TlogProof};
+
+use crate::cli::{AdviseCommand, AdviseText};
+use crate::knowledge::Knowledge;
+use crate::sync::{SyncError, Syncer};
+
+/// Why nothing was said, or nobody can hear it yet.
+#[derive(Debug, thiserror::Error)]
+pub enum AdviseError {
+    /// What is to be said is not well-formed.
+    #[error("this cannot be said: {0}")]
+    Statement(#[from] StatementError),
+    /// The key.
+    #[error("{0}")]
+    Envelope(#[from] EnvelopeError),
+    /// The log's own state could not be had.
+    #[error(transparent)]
+    Sync(#[from] SyncError),
+    /// The log refused it.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The wait expired: it is not published, and may be later.
+    #[error("the log has not published it within {0} seconds; run: tally sync, and look whether it is there before you repeat it")]
+    Pending(u64),
+    /// The log's proof proves nothing.
+    #[error("the log's proof was refused: {0:?}")]
+    Unproven(tlog::tlog_proof::Unproven),
+}
+
+/// Says it, waits until it is published, and verifies the proof.
+///
+/// # Errors
+/// See [`AdviseError`].
+pub async fn advise(
+    syncer: &Syncer<'_>,
+    command: &AdviseCommand,
+    signer: &dyn Signer,
+    now: u64,
+    wait: u64,
+) -> Result<TlogProof, AdviseError> {
+    let knowledge = syncer.know(&syncer.lookup(&[]).await?)?;
+    let statement = statement(command, &knowledge, now);
+    statement.check()?;
+    let entry = Envelope::sign(statement.encode(), signer)?.encode();
+    match syncer.log.submit(entry.clone(), Duration::from_secs(wait)).await? {
+        Submitted::Pending => Err(AdviseError::Pending(wait)),
+        Submitted::Proven(proof) => {
+            proof.verify(syncer.policy, &entry).map_err(AdviseError::Unproven)?;
+            Ok(*proof)
+        }
+    }
+}
+
+fn statement(command: &AdviseCommand, knowledge: &Knowledge, now: u64) -> Statement {
+    let judge = knowledge.judge();
+    match command {
+        AdviseCommand::Warn { text, package, severity, from, before } => {
+            let affected =
+                package.iter().map(|purl| Affected { before: before.clone(), digests: Vec::new(), from: from.clone(), purl: purl.clone() });
+            advisory(judge, text, Action::Warn, (*severity).into(), affected.collect())
+        }
+        AdviseCommand::Withdraw { text } => advisory(judge, text, Action::Withdraw, Severity::Low, Vec::new()),
+        AdviseCommand::Head { .. } => control_head(knowledge, now),
+    }
+}
+
+fn advisory(judge: &Judge, text: &AdviseText, action: Action, severity: Severity, affected: Vec<Affected>) -> Statement {
+    let end = judge.chain(Kind::Advisory, Advisory::SUBJECT);
+    let advisory = Advisory {
+        action,
+        advice: text.advice.clone(),
+        affected,
+        id: text.id.clone(),
+        previous: end.map(|end| end.payload),
+        reference: text.reference.clone(),
+        sequence: end.map_or(0, |end| end.sequence) + 1,
+        severity,
+        summary: text.summary.clone(),
+    };
+    Statement { subject: advisory.subject(), predicate: Predicate::Advisory(advisory) }
+}
+
+fn control_head(knowledge: &Knowledge, now: u64) -> Statement {
+    let judge = knowledge.judge();
+    let end = judge.chain(Kind::ControlHead, ControlHead::SUBJECT);
+    let head = ControlHead {
+        advisory: knowledge.advisories().newest(),
+        previous: end.map(|end| end.payload),
+        roles: judge.roles().current().map_or(0, |current| current.roles.version),
+        sequence: end.map_or(0, |end| end.sequence) + 1,
+        size: knowledge.checkpoint().tree().size,
+        time: now,
+    };
+    Statement { subject: head.subject(), predicate: Predicate::ControlHead(head) }
+}
