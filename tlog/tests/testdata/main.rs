@@ -84,6 +84,40 @@ fn every_file_gets_its_verdict() {
     }
 }
 
+/// A small fuzzer over all files, for every run of the tests: what is accepted must still encode to the same bytes.
+#[test]
+fn altered_files_are_refused_or_encode_to_themselves() {
+    let mut random = 1_u64;
+    let mut below = |limit: usize| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(random >> 33).unwrap() % limit
+    };
+    // Cosignatures are judged only in checkpoints that parse.
+    for (format, _) in FORMATS.iter().filter(|(format, _)| *format != "cosignature") {
+        let (mut accepted, mut refused) = (0, 0);
+        for case in cases::of(format).into_iter().filter(|case| (1..20_000).contains(&case.bytes.len())) {
+            for _ in 0..20 {
+                let (mut bytes, at) = (case.bytes.clone(), below(case.bytes.len()));
+                match below(5) {
+                    0 => bytes[at] ^= 1 << below(8),
+                    1 => bytes.insert(at, [b'\n', b' ', b'0', b'+', b'=', b'A', 0, 0xe2][below(8)]),
+                    2 => drop(bytes.remove(at)),
+                    3 => bytes.truncate(at),
+                    _ => bytes.extend_from_within(at..),
+                }
+                if matches!(*format, "vkey" | "skey" | "line") && std::str::from_utf8(&bytes).is_err() {
+                    continue;
+                }
+                let judged = judge(format, &bytes);
+                assert!(!judged.contains("accept, but"), "{format} {}: {judged}: {:?}", case.name, String::from_utf8_lossy(&bytes));
+                if judged == "accept" { accepted += 1 } else { refused += 1 }
+            }
+        }
+        println!("{format}: {accepted} altered files accepted, {refused} refused");
+        assert!(refused > accepted, "{format}: altering must matter");
+    }
+}
+
 /// The verdict as a file's first line states it. What is accepted must encode to the same bytes.
 fn judge(format: &str, bytes: &[u8]) -> String {
     let Ok(text) = std::str::from_utf8(bytes) else { return judge_bytes(format, bytes) };
