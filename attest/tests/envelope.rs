@@ -6,7 +6,8 @@ use attest::Envelope;
 use attest::envelope::{EnvelopeError, KnownKeys, MAX_BYTES, MAX_PAYLOAD, pae};
 use common::key;
 use proptest::prelude::*;
-use tlog::{KeyKind, KeyName, Signer, SigningKey};
+use tlog::key::SignError;
+use tlog::{KeyKind, KeyName, Signer, SigningKey, VerifierKey};
 
 fn text(envelope: &Envelope) -> String {
     String::from_utf8(envelope.encode()).expect("ASCII")
@@ -85,6 +86,26 @@ fn only_plain_ed25519_keys_sign() {
     assert_eq!(Envelope::sign(Vec::new(), &witness), Err(EnvelopeError::BadKey));
     assert_eq!(Envelope::sign(Vec::new(), &key("a\"b")), Err(EnvelopeError::BadKey));
     assert_eq!(Envelope::sign(Vec::new(), &key("Zoë")), Err(EnvelopeError::BadKey));
+}
+
+/// A token that was pulled out, and one that answers with something else.
+struct Broken(SigningKey, Result<Vec<u8>, SignError>);
+
+impl Signer for Broken {
+    fn key(&self) -> &VerifierKey {
+        self.0.key()
+    }
+
+    fn sign(&self, _message: &[u8]) -> Result<Vec<u8>, SignError> {
+        self.1.clone()
+    }
+}
+
+#[test]
+fn signers_that_fail_make_no_envelope() {
+    for answer in [Err(SignError), Ok(vec![0; 63])] {
+        assert_eq!(Envelope::sign(Vec::new(), &Broken(key("b1"), answer)), Err(EnvelopeError::CannotSign));
+    }
 }
 
 #[test]

@@ -195,6 +195,36 @@ fn bad_envelopes_and_statements_are_refused() {
     assert!(Judge::open(&good).is_ok());
 }
 
+/// The log answers with one line of text.
+#[test]
+fn every_refusal_is_one_line_that_says_what() {
+    use attest::envelope::EnvelopeError;
+    use attest::roles::{ChainError, RolesError, SignedRolesError};
+    use attest::statement::StatementError;
+    let refusals = [
+        Refusal::Envelope(EnvelopeError::Malformed),
+        Refusal::Statement(StatementError::BadSubject("the name must be another")),
+        Refusal::NoRoles,
+        Refusal::UnknownKey,
+        Refusal::WrongRole { needed: Role::Control },
+        Refusal::OutOfScope { subject: ATTR.into() },
+        Refusal::WrongVendor { origin: "Debian".into() },
+        Refusal::Retired,
+        Refusal::Compromised { from: 1 },
+        Refusal::Roles(ChainError::Signed(SignedRolesError::Roles(RolesError { line: 1, reason: "x" }))),
+        Refusal::Roles(ChainError::Fork { version: 2 }),
+        Refusal::WrongSequence { expected: 1, found: 2 },
+        Refusal::WrongPrevious,
+        Refusal::WrongControlHead,
+        Refusal::OutOfOrder,
+    ];
+    let mut texts: Vec<String> = refusals.iter().map(ToString::to_string).collect();
+    assert!(texts.iter().all(|text| text.len() > 15 && !text.contains('\n')), "{texts:?}");
+    texts.sort();
+    texts.dedup();
+    assert_eq!(texts.len(), refusals.len());
+}
+
 #[test]
 fn a_leaf_is_judged_by_the_roles_before_it() {
     let mut world = World::new();

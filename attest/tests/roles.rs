@@ -5,7 +5,9 @@ mod common;
 use attest::predicate::{Predicate, RolesSignature};
 use attest::purl::Scope;
 use attest::roles::{ChainError, KeyState, MinisignKey, Role, Roles, RolesChain, RolesError, SignedRoles, SignedRolesError};
+use attest::statement::StatementError;
 use attest::{Envelope, Judge, Statement};
+use base64::Engine as _;
 use common::{Minisign, first_roles, hash, key, next_roles, role_key};
 use tlog::Signer;
 
@@ -202,6 +204,13 @@ fn statements_with_bad_signature_lists_are_refused() {
     assert!(with(&|signatures| signatures.reverse()).is_err());
     assert!(with(&|signatures| signatures[1] = signatures[0].clone()).is_err());
     assert!(with(&|signatures| signatures[0].key.push('=')).is_err());
+    let many = |signatures: &mut Vec<RolesSignature>| {
+        let key = |number: u8| base64::engine::general_purpose::STANDARD.encode([&b"Ed"[..], &[number; 40]].concat());
+        *signatures = (0..65).map(|number| RolesSignature { key: key(number), minisig: "x".into() }).collect();
+        signatures.sort_by(|a, b| a.key.cmp(&b.key));
+    };
+    let error = StatementError::BadPredicate("at most 64 signatures, sorted by key, each key once");
+    assert_eq!(with(&many).map(|_| ()), Err(error));
     assert!(with(&|signatures| signatures[0].minisig.push_str(&"x".repeat(1_024))).is_err());
 }
 
