@@ -73,7 +73,7 @@ fn roles() {
 
 #[test]
 fn bundles() {
-    run("bundle", 10, |bytes| {
+    run("proof-bundle", 10, |bytes| {
         verdict(Bundle::parse(bytes).and_then(|bundle| {
             assert_eq!(bundle.encode(), bytes);
             bundle.verify()

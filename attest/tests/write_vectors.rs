@@ -387,7 +387,7 @@ fn bundles() {
     let good = Bundle { checkpoint, leaves: vec![bundled(1), bundled(3)], manifests };
     let first = good.leaves[0].proof.0[0].to_base64();
     variants(
-        "bundle",
+        "proof-bundle",
         &good.encode(),
         judge,
         &[
