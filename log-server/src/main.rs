@@ -7,10 +7,10 @@ use clap::Parser as _;
 fn main() -> ExitCode {
     client::cli::log_to_stderr();
     match tally_log::cli::Cli::parse().run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => ExitCode::from(status),
         Err(error) => {
             client::cli::report(&error);
-            ExitCode::FAILURE
+            ExitCode::from(2)
         }
     }
 }

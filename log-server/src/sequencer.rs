@@ -315,7 +315,9 @@ pub fn run<G: Gate>(mut sequencer: Sequencer<G>, drain: Duration) {
         let turn = sequencer.turn();
         if pool.is_closed() {
             let since = *closed_at.get_or_insert_with(Instant::now);
-            if matches!(turn, Turn::Idle | Turn::Stopped) || since.elapsed() > drain {
+            // Waiting for witnesses makes sense as long as somebody waits for an answer.
+            let is_done = matches!(turn, Turn::Idle | Turn::Stopped) || (turn == Turn::Waiting && pool.load().1 == 0);
+            if is_done || since.elapsed() > drain {
                 sequencer.fail_queue();
                 return;
             }

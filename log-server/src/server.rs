@@ -29,7 +29,7 @@ use crate::metrics::Metrics;
 use crate::pool::Pool;
 use crate::prover::Prover;
 use crate::quorum::Quorum;
-use crate::roles::{Bootstrap, Checked, Desk, Manifests, RolesGate, State, open_index};
+use crate::roles::{Bootstrap, Checked, Desk, Manifests, RolesGate, State, open_index, rebuild};
 use crate::sequencer::{Pace, Parts, Sequencer, run};
 use crate::shared::Shared;
 use crate::witnesses::Witnesses;
@@ -78,7 +78,7 @@ pub async fn build(config: Config) -> anyhow::Result<(Server, SocketAddr)> {
     let directory = Directory::open(&config.dir).with_context(|| format!("opening {}", config.dir.display()))?;
     directory.clean().with_context(|| format!("cleaning {}", config.dir.display()))?;
     let store: Arc<dyn Store> = Arc::new(directory);
-    let keys = Arc::new(load_keys(&config, &settings)?);
+    let keys = Arc::new(load_keys(&config.dir, &settings)?);
     let ledger = Ledger::open(store, keys).map_err(unopened)?;
     check_policy(&config.policy);
     let quorum = quorum(&config.policy, &settings)?;
@@ -218,7 +218,21 @@ async fn accept(listener: &TcpListener, app: &Arc<App>, limits: Limits, graceful
     }
 }
 
-fn read_settings(dir: &std::path::Path) -> anyhow::Result<Settings> {
+/// Builds the index from nothing and returns the number of indexed entries. An open log has no index.
+pub fn reindex(dir: &std::path::Path) -> anyhow::Result<u64> {
+    let settings = read_settings(dir)?;
+    if settings.open {
+        return Err(Advice::new("a log made with --open has no index", "nothing is to be done").into());
+    }
+    let _lock = lock(dir)?;
+    let store: Arc<dyn Store> = Arc::new(Directory::open(dir).with_context(|| format!("opening {}", dir.display()))?);
+    let ledger = Ledger::open(store.clone(), Arc::new(load_keys(dir, &settings)?)).map_err(unopened)?;
+    let state = rebuild(&dir.join(layout::INDEX), &*store, &ledger.committed().tree(), SystemClock.now())?;
+    Ok(state.index.tree()?.size)
+}
+
+/// Reads `log.toml`.
+pub fn read_settings(dir: &std::path::Path) -> anyhow::Result<Settings> {
     let path = dir.join(layout::SETTINGS);
     let text = client::cli::read_limited(&path, 1 << 20).map_err(|error| {
         error.context(Advice::new(
@@ -241,8 +255,8 @@ fn lock(dir: &std::path::Path) -> anyhow::Result<Lock> {
     })
 }
 
-fn load_keys(config: &Config, settings: &Settings) -> anyhow::Result<LogKeys> {
-    let keys = LogKeys::load(&config.dir)?;
+fn load_keys(dir: &std::path::Path, settings: &Settings) -> anyhow::Result<LogKeys> {
+    let keys = LogKeys::load(dir)?;
     let found: Vec<String> = keys.verifier_keys().iter().map(tlog::VerifierKey::encode).collect();
     if keys.origin() != settings.origin || found != settings.keys {
         return Err(
