@@ -1,6 +1,7 @@
 //! What the tests share: a log over any store, witnesses in this process that check what real ones check, and a clock.
 #![allow(dead_code, reason = "each test file uses its own part of the kit")]
 
+pub mod http_witness;
 pub mod served;
 
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -66,18 +67,23 @@ pub struct TestWitness {
     pub name: String,
     key: Arc<SigningKey>,
     log: Vec<VerifierKey>,
-    clock: Arc<ManualClock>,
+    clock: Arc<dyn Clock>,
     state: Arc<Mutex<WitnessState>>,
 }
 
 impl TestWitness {
     pub fn new(name: &str, seed: u8, clock: &Arc<ManualClock>) -> Self {
+        Self::of_log(name, seed, clock.clone(), &log_keys().verifier_keys())
+    }
+
+    /// A witness of the log with these keys.
+    pub fn of_log(name: &str, seed: u8, clock: Arc<dyn Clock>, log: &[VerifierKey]) -> Self {
         let state = WitnessState { mood: Mood::Good, seen: None, ahead: 0, asked: 0 };
         Self {
             name: name.to_owned(),
             key: Arc::new(signing_key(name, KeyKind::CosignatureV1, seed)),
-            log: log_keys().verifier_keys().to_vec(),
-            clock: clock.clone(),
+            log: log.to_vec(),
+            clock,
             state: Arc::new(Mutex::new(state)),
         }
     }

@@ -1,0 +1,130 @@
+//! Full and read-only disks, over a small tmpfs. Needs root and `mount`; says so and passes where there is neither.
+
+mod kit;
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use kit::{World, entries, index};
+use store::Directory;
+use tally_log::clock::SystemClock;
+use tally_log::sequencer::Turn;
+use tally_log::shared::Status;
+use tally_log::{Config, build, init};
+use tlog::Policy;
+
+/// A tmpfs that is unmounted at the end.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    fn mount(size: &str) -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Self(dir);
+        let options = format!("size={size}");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(disk.0.path()).status();
+        if mounted.is_ok_and(|status| status.success()) {
+            return Some(disk);
+        }
+        println!("skipped: mounting a tmpfs needs root");
+        None
+    }
+
+    fn remount(&self, options: &str) {
+        let options = format!("remount,{options}");
+        assert!(Command::new("mount").args(["-o", &options]).arg(self.0.path()).status().unwrap().success());
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").args(["-l"]).arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn a_full_disk_loses_nothing_and_room_lets_it_go_on() {
+    // Different amounts of room, so that the disk is full at different steps of a round.
+    let (mut stopped, mut waited) = (0, 0);
+    for room in (300..900).step_by(40) {
+        let Some(disk) = Disk::mount(&format!("{room}k")) else { return };
+        let mut world = World::new(Arc::new(Directory::open(disk.path()).unwrap()));
+        world.quorum = 0;
+        let mut log = world.open().unwrap();
+        assert_eq!(log.settle(), Turn::Idle);
+        let (mut acknowledged, mut turn) = (Vec::new(), Turn::Idle);
+        for round in 0..500_u32 {
+            let leaf = [&round.to_be_bytes()[..], &[7; 3_000]].concat();
+            let answer = log.submit(&leaf);
+            turn = log.settle();
+            match index(answer) {
+                Some(_) => acknowledged.push(leaf),
+                None => break,
+            }
+        }
+        assert_ne!(turn, Turn::Idle, "the disk of {room}k never filled");
+        match log.shared.status() {
+            Status::Waiting(why) => {
+                assert!(why.contains("No space left"), "{why}");
+                waited += 1;
+            }
+            Status::Stopped(why) => {
+                assert!(why.contains("No space left"), "{why}");
+                stopped += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+        let (_, leaves) = entries(&*world.store);
+        assert_eq!(leaves, acknowledged, "reads go on, and nothing else was published");
+        disk.remount("size=8m");
+        if matches!(turn, Turn::Stopped) {
+            drop(log);
+            log = world.open().unwrap();
+        }
+        let answer = log.submit(b"room again");
+        assert_eq!(log.settle(), Turn::Idle, "{:?}", log.shared.status());
+        assert!(index(answer).is_some());
+        let (_, leaves) = entries(&*world.store);
+        assert_eq!(leaves[..acknowledged.len()], acknowledged, "the acknowledged entries, in order");
+    }
+    println!("the disk was full before a commit {waited} times and after one {stopped} times; nothing acknowledged was lost");
+    assert!(waited + stopped > 0);
+}
+
+#[test]
+fn a_disk_that_is_full_before_a_round_is_waited_for() {
+    let Some(disk) = Disk::mount("2m") else { return };
+    let mut world = World::new(Arc::new(Directory::open(disk.path()).unwrap()));
+    world.quorum = 0;
+    let mut log = world.open().unwrap();
+    assert_eq!(log.add(&[b"before"]), [0]);
+    let filler = disk.path().join("filler");
+    let full = std::fs::write(&filler, vec![7; 4 << 20]);
+    assert_eq!(full.map_err(|error| error.kind()), Err(std::io::ErrorKind::StorageFull));
+    let answer = log.submit(&[1; 10_000]);
+    assert_eq!(log.settle(), Turn::Waiting);
+    let Status::Waiting(why) = log.shared.status() else { panic!("not waiting") };
+    assert!(why.contains("nothing can be committed") && why.contains("No space left"), "{why}");
+    assert_eq!((index(answer), log.committed().size), (None, 1));
+    std::fs::remove_file(filler).unwrap();
+    assert_eq!(log.add(&[b"after"]), [1]);
+    assert_eq!(entries(&*world.store).1, [&b"before"[..], b"after"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_only_disk_is_refused_and_can_be_checked() {
+    let Some(disk) = Disk::mount("8m") else { return };
+    let dir = disk.path().join("log");
+    init::init(&dir, "example.com/read-only", true, &SystemClock).unwrap();
+    let config = || Config::new(dir.clone(), "127.0.0.1:0", Policy::parse(b"quorum none\n").unwrap());
+    drop(build(config()).await.unwrap());
+    disk.remount("ro");
+    let error = format!("{:#}", build(config()).await.err().expect("refused"));
+    assert!(error.contains("Read-only file system"), "{error}");
+    let error = format!("{:#}", init::init(&disk.path().join("another"), "example.com/x", true, &SystemClock).unwrap_err());
+    assert!(error.contains("Read-only file system"), "{error}");
+}
