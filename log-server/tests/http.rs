@@ -150,7 +150,7 @@ async fn each_refusal_has_its_status() {
         ("no statement", sign_bytes(b"{}", &builder()), 400, "statement"),
         ("forged", forged, 403, "signature"),
         ("stranger", sign(&claim("jq"), &stranger()), 403, "roles do not name this key"),
-        ("wrong role", sign(&claim("jq"), &security()), 403, "not a builder"),
+        ("wrong role", sign(&claim("jq"), &security()), 403, "as builder"),
         ("out of scope", sign(&foreign, &builder()), 403, "scopes do not cover"),
         ("no manifest", sign(&claim("sl"), &builder()), 422, "upload it first"),
         ("another package", sign(&other_package, &builder()), 422, "another package file"),
