@@ -19,9 +19,9 @@ pub fn vkey() -> Vec<Case> {
     let good = log()[0].key().encode();
     let (id, base64) = good.strip_prefix(ORIGIN).unwrap()[1..].split_once('+').unwrap();
     let with_name = |name: &str| format!("{name}+{id}+{base64}");
-    // The points of order 1 and 4, the curve's y = 0; then y = 1 spelt as p + 1; then a y that is no point's.
+    // Points of order 1 and 4; then y = 3, a good point, spelt as p + 3; then a y that is no point's.
     let identity = [&[1][..], &[0; 31]].concat();
-    let spelt = [&[0xee][..], &[0xff; 30], &[0x7f]].concat();
+    let spelt = [&[0xf0][..], &[0xff; 30], &[0x7f]].concat();
     let nowhere = [&[2][..], &[0; 31]].concat();
     vec![
         case("accept-ed25519", "accept", good.clone()),
