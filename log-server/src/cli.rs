@@ -112,9 +112,13 @@ fn serve(dir: PathBuf, listen: &str, policy: &std::path::Path, roles: Option<Pat
     let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
     runtime.block_on(async {
         let (server, address) = build(config).await?;
-        let shutdown = shutdown()?;
-        announce(&address)?;
-        server.run(shutdown).await
+        let (ready, running) = (server.ready(), server.run(shutdown()?));
+        tokio::pin!(running);
+        tokio::select! {
+            ended = &mut running => return ended,
+            () = ready => announce(&address)?,
+        }
+        running.await
     })
 }
 

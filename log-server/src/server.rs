@@ -171,6 +171,24 @@ impl Opened {
 }
 
 impl Server {
+    /// Completes when a running server takes entries and has published its first leaf, or cannot and has said why; after half a
+    /// minute in any case.
+    pub fn ready(&self) -> impl Future<Output = ()> + use<> {
+        let app = self.app.clone();
+        let least = match app.door {
+            Door::Open(_) => 0,
+            Door::Roles(_) => 1,
+        };
+        async move {
+            let wait = async {
+                while app.shared.is_starting(least) {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            let _ = tokio::time::timeout(READY_TIME, wait).await;
+        }
+    }
+
     /// Serves until `shutdown` completes; then takes no more entries, publishes what it has, answers it, and ends.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
         let sequencer = thread::Builder::new().name("sequencer".to_owned()).spawn(self.sequencer).context("starting the sequencer")?;
@@ -301,6 +319,8 @@ fn pace(settings: &Settings) -> Pace {
 
 /// Longest time to finish what is under way when the server is asked to end.
 const DRAIN: Duration = Duration::from_secs(20);
+/// Longest time until a started server says that it is ready.
+const READY_TIME: Duration = Duration::from_secs(30);
 /// Longest time for a request's headers.
 const HEADER_TIME: Duration = Duration::from_secs(10);
 /// Largest request head in bytes.

@@ -37,7 +37,7 @@ pub struct Shared {
 
 impl Default for Shared {
     fn default() -> Self {
-        Self { view: RwLock::new(None), status: RwLock::new(Status::Asking("the log is starting".to_owned())) }
+        Self { view: RwLock::new(None), status: RwLock::new(Status::Asking(STARTING.to_owned())) }
     }
 }
 
@@ -59,6 +59,17 @@ impl Shared {
         self.status.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether it is still open how the log starts: the witnesses were not asked yet, or fewer than `least` leaves are
+    /// published and nothing stands in the way.
+    #[must_use]
+    pub fn is_starting(&self, least: u64) -> bool {
+        match self.status() {
+            Status::Asking(why) => why == STARTING,
+            Status::Running => self.view().is_none_or(|view| view.tree.size < least),
+            Status::Waiting(_) | Status::Stopped(_) => false,
+        }
+    }
+
     /// Changes the status, and says so in the records if it is news.
     pub fn set(&self, status: Status) {
         let mut held = self.status.write().unwrap_or_else(PoisonError::into_inner);
@@ -74,3 +85,5 @@ impl Shared {
         *held = status;
     }
 }
+
+const STARTING: &str = "the log is starting";
