@@ -1,0 +1,85 @@
+//! Copies of a log's directory against real witnesses: an old backup and a running clone both stop, and say what to do.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use attest::manifest::Manifest;
+use attest::{Hash, Purl};
+use client::{FetchError, block_on};
+use e2e::{Program, World};
+
+/// Claims version `version` of a package through the running log.
+fn claim(world: &World, version: &str) -> Result<u64, FetchError> {
+    let package = Hash::digest(version.as_bytes());
+    let text = format!(
+        "#mtree package-sha256={package}\n. type=dir optional tags=implied\n./x type=file mode=0644 uname=root gname=root size=1 sha256digest={package} tags=fixed\n"
+    );
+    let manifest = Manifest::parse(text.as_bytes()).unwrap();
+    let purl = Purl::parse(&format!("pkg:deb/debian/x@{version}?arch=amd64")).unwrap();
+    world.claim(0, &purl, package, &manifest).map(|proof| proof.index)
+}
+
+fn copy(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
+}
+
+fn terminate(program: Option<Program>) {
+    assert!(program.expect("it runs").terminate().unwrap().success());
+}
+
+fn size(url: &str) -> u64 {
+    block_on(client::LogClient::new(url).unwrap().checkpoint()).unwrap().unwrap().tree().size
+}
+
+fn wait_until(mut is_so: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < Duration::from_secs(60), "it never comes true");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn a_restored_backup_reads_on_and_signs_nothing() {
+    let mut world = World::start();
+    claim(&world, "1").unwrap();
+    terminate(world.log.take());
+    copy(&world.at("log"), &world.at("backup"));
+    let before = std::fs::read(world.at("backup/state/committed")).unwrap();
+    world.start_log();
+    claim(&world, "2").unwrap();
+    terminate(world.log.take());
+    let backup = world.try_start_log("backup").unwrap();
+    wait_until(|| backup.said().contains("stopped: witness"));
+    let said = backup.said();
+    assert!(said.contains("a larger tree") && said.contains("newest copy"), "{said}");
+    assert_eq!(size(&backup.url()), 2, "reads go on");
+    world.log = Some(backup);
+    assert_eq!(claim(&world, "3").unwrap_err().status(), Some(503));
+    assert_eq!(std::fs::read(world.at("backup/state/committed")).unwrap(), before);
+    terminate(world.log.take());
+    // The newest copy is the one to go on with.
+    world.start_log();
+    assert_eq!(claim(&world, "3").unwrap(), 3);
+}
+
+#[test]
+fn of_two_running_clones_one_stops_and_its_fork_is_published_nowhere() {
+    let mut world = World::start();
+    claim(&world, "1").unwrap();
+    terminate(world.log.take());
+    copy(&world.at("log"), &world.at("clone"));
+    world.start_log();
+    let clone = world.try_start_log("clone").unwrap();
+    wait_until(|| clone.said().contains("taking entries"));
+    assert_eq!(claim(&world, "2").unwrap(), 2);
+    let first = world.log.replace(clone);
+    assert_eq!(claim(&world, "another-2").unwrap_err().status(), Some(503));
+    let clone = world.log.take().unwrap();
+    assert!(clone.said().contains("another tree"), "{}", clone.said());
+    assert_eq!(size(&clone.url()), 2, "what it committed is not published");
+    world.log = first;
+    assert_eq!(claim(&world, "3").unwrap(), 3, "the other goes on");
+    terminate(Some(clone));
+}
