@@ -93,7 +93,7 @@ impl Subject {
     fn weigh(&mut self, sources: &Sources<'_>) {
         if self.claims.is_empty() {
             let name = self.purl.as_ref().map_or_else(|| self.label.clone(), Purl::to_string);
-            self.findings.push(Finding::new(Kind::Unattested, format!("no entry of the log says what {name} contains")));
+            self.findings.push(Finding::new(Kind::Unattested, format!("no entry of the log says what {name} contains")).of(&self.label));
             return;
         }
         let k = sources.rules.builders;

@@ -11,19 +11,24 @@ use attest::predicate::{Change, Observed};
 use attest::{Manifest, Purl};
 use world::World;
 
-const MAKE: &str = "mmdebstrap --quiet --variant=minbase --architectures=amd64,i386 \
-  --include=man-db,dbus,iputils-ping,zlib1g:i386,vim-tiny \
+/// Makes the root, and fetches the files of all packages in it: the bootstrap keeps those of the later ones only.
+const MAKE: &str = r#"
+mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Codename: bookworm' | head -n 1)
+mmdebstrap --quiet --variant=minbase --architectures=amd64,i386 --include=man-db,dbus,iputils-ping,zlib1g:i386,vim-tiny \
   --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
-  --skip=cleanup/apt/cache,cleanup/apt bookworm";
+  --skip=cleanup/apt/cache,cleanup/apt bookworm root "deb ${mirror:-http://deb.debian.org/debian} bookworm main"
+cd root/var/cache/apt/archives
+options="-o Dir::Etc::SourceList=$OLDPWD/root/etc/apt/sources.list -o Dir::Etc::SourceParts=/dev/null -o Dir::State=$OLDPWD/root/var/lib/apt
+  -o Dir::State::status=$OLDPWD/root/var/lib/dpkg/status -o APT::Architecture=amd64 -o APT::Sandbox::User=root"
+apt-get $options -q download $(dpkg-query --admindir="$OLDPWD/root/var/lib/dpkg" -W -f '${Package}:${Architecture}=${Version}\n' | sed 's/:all=/=/')
+"#;
 
-/// The root, and the directory of the package files that were installed in it.
+/// The root with its package files in apt's cache.
 fn bootstrapped(dir: &Path) -> PathBuf {
-    let root = dir.join("root");
-    match std::env::var_os("TALLYSTICK_BOOTSTRAPPED") {
-        Some(made) => world::packages::sh(dir, &format!("cp -a {} {}", Path::new(&made).display(), root.display())),
-        None => world::packages::sh(dir, &format!("{MAKE} {}", root.display())),
-    }
-    root
+    let made = std::env::var_os("TALLYSTICK_BOOTSTRAPPED");
+    let script = made.map_or_else(|| MAKE.to_owned(), |made| format!("cp -a {} root", Path::new(&made).display()));
+    world::packages::sh(dir, &script);
+    dir.join("root")
 }
 
 /// What scripts of these packages change, as builders observe it.

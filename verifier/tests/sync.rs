@@ -93,7 +93,7 @@ fn a_fork_leaves_evidence_that_convicts_with_the_logs_key_alone() {
         assert_eq!(cached(&world), before, "nothing moved");
         let evidence = std::fs::read(&path).unwrap();
         let vkey = key(ORIGIN, KeyKind::Ed25519).key().clone();
-        assert_eq!(Evidence::parse(&evidence).unwrap().verify(&[vkey.clone()]), Ok(()));
+        assert_eq!(Evidence::parse(&evidence).unwrap().verify(std::slice::from_ref(&vkey)), Ok(()));
         let elsewhere = tempfile::tempdir().unwrap();
         std::fs::write(elsewhere.path().join("e"), &evidence).unwrap();
         let audit = |file: &str, vkey: &str| {

@@ -32,9 +32,9 @@ fn an_untouched_root_is_clean_and_says_what_was_hashed() {
     let json = outcome.json();
     assert_eq!(json["schema"], 1);
     assert_eq!(json["packages"], serde_json::json!({ "installed": 6, "judged": 6, "attested": 6 }));
-    assert_eq!(json["files"]["hashed"], serde_json::json!({ "config": 3, "fixed": 13, "optional": 2 }));
+    assert_eq!(json["files"]["hashed"], serde_json::json!({ "config": 3, "fixed": 14, "optional": 2 }));
     let text = world.tally(&["verify", "--all", "--root", root.path().to_str().unwrap()]);
-    assert!(text.stdout.contains("files hashed by tag: 3 config, 13 fixed, 2 optional"), "{}", text.stdout);
+    assert!(text.stdout.contains("files hashed by tag: 3 config, 14 fixed, 2 optional"), "{}", text.stdout);
 }
 
 /// One manipulation each: what is done, the exit status, and everything that is found.
@@ -71,7 +71,7 @@ const MANIPULATIONS: &[(&str, i32, &[&str])] = &[
     ("rm usr/bin/capper", 1, &["missing /usr/bin/capper"]),
     ("rmdir var/lib/basic", 1, &["missing /var/lib/basic"]),
     ("rm -r usr/share/doc usr/share/locale", 0, &[]),
-    ("cp -a usr/bin/basic t; mv t usr/bin/basic", 1, &["modified /usr/bin/basic-hard"]),
+    ("cp -a usr/bin/basic t; mv t usr/bin/basic", 0, &[]),
     ("ln -f usr/bin/suid usr/bin/capper", 1, &["modified /usr/bin/capper"]),
     ("echo changed >> etc/basic.conf", 0, &[]),
     ("rm etc/basic.conf", 0, &[]),
@@ -96,7 +96,7 @@ const MANIPULATIONS: &[(&str, i32, &[&str])] = &[
         &["modified /usr/bin/capper"],
     ),
     ("echo 'root root 4755 /usr/bin/capper' >> var/lib/dpkg/statoverride; chmod 4755 usr/bin/capper", 1, &["mode /usr/bin/capper"]),
-    ("echo 'user root 755 /usr/bin/capper' >> var/lib/dpkg/statoverride; chown user usr/bin/capper", 1, &["owner /usr/bin/capper"]),
+    ("echo 'user root 755 /usr/bin/capper' >> var/lib/dpkg/statoverride; chown 1000 usr/bin/capper", 1, &["owner /usr/bin/capper"]),
     (
         "echo 'root messagebus 750 /usr/bin/capper' >> var/lib/dpkg/statoverride; chown root:101 usr/bin/capper; chmod 750 usr/bin/capper",
         0,
@@ -154,7 +154,7 @@ fn observations_by_enough_builders_explain_what_scripts_did() {
     world.fill_cache(world.head());
     expect(&world, &root, 0, &[]);
     root.sh("chown 1000 usr/bin/capper; chmod 4755 usr/bin/capper");
-    expect(&world, &root, 1, &["owner /usr/bin/capper"]);
+    expect(&world, &root, 1, &["mode /usr/bin/capper", "owner /usr/bin/capper"]);
 }
 
 #[test]
@@ -177,6 +177,8 @@ fn no_claim_too_few_dissent_and_conflict() {
     }
     let lie = lie.finish().unwrap();
     let root = base().root();
+    // Nobody attests the package that took this file over, so it cannot excuse the difference.
+    root.sh("printf shared > usr/share/basic/taken");
     let mut world = World::new();
     let judge = |world: &World, root: &Root| {
         world.fill_cache(world.head());
@@ -364,7 +366,7 @@ fn accepted_findings_are_silent_and_reported() {
     };
     std::fs::write(world.path("accept.toml"), entry("2099-01-01")).unwrap();
     let outcome = world.verify(root.path());
-    assert_eq!((outcome.status, outcome.findings(true)[0].as_str()), (0, "accepted /usr/bin/capper"), "{outcome:?}");
+    assert_eq!((outcome.status, outcome.findings(true).contains(&"accepted /usr/bin/capper".to_owned())), (0, true), "{outcome:?}");
     std::fs::write(world.path("accept.toml"), entry("2020-01-01")).unwrap();
     assert_eq!(world.verify(root.path()).status, 1);
     root.sh("printf other > usr/bin/capper");

@@ -106,7 +106,7 @@ printf 'setting = 1\n' > basic/etc/basic.conf
 printf '#!/bin/sh\n' > basic/etc/init.d/basic; chmod 755 basic/etc/init.d/basic
 printf '/etc/basic.conf\n/etc/init.d/basic\n/usr/share/basic/conf\n' > basic/DEBIAN/conffiles
 build basic amd64 ''
-mkdir -p divertee/usr/bin; printf 'the old tool' > divertee/usr/bin/tool; chmod 755 divertee/usr/bin/tool; build divertee amd64 ''
+mkdir -p divertee/usr/{bin,share/divertee}; printf x > divertee/usr/share/divertee/data; printf 'the old tool' > divertee/usr/bin/tool; chmod 755 divertee/usr/bin/tool; build divertee amd64 ''
 mkdir -p diverter/usr/bin; printf 'the new tool' > diverter/usr/bin/tool; chmod 755 diverter/usr/bin/tool; build diverter amd64 ''
 for arch in amd64 i386; do
     mkdir -p shared-$arch/usr/share/shared shared-$arch/usr/lib/$arch
