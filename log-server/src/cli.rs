@@ -9,6 +9,7 @@ use tlog::{Policy, VerifierKey};
 
 use crate::clock::SystemClock;
 use crate::fsck::{DirectorySource, HttpSource, Report, Source, check};
+use crate::propose::propose;
 use crate::roles::bootstrap_files;
 use crate::server::{read_settings, reindex};
 use crate::{Config, build, init};
@@ -73,8 +74,25 @@ enum Command {
         #[arg(long)]
         dir: PathBuf,
     },
+    /// Work on the roles document
+    #[command(subcommand)]
+    Roles(RolesCommand),
     #[command(flatten)]
     Documentation(Documentation),
+}
+
+#[derive(Debug, Subcommand)]
+enum RolesCommand {
+    /// Print the document that a draft makes, for the foundation to sign with minisign
+    #[command(after_help = "Example:\n  tally-log roles propose roles-2.draft --after roles-1.txt > roles-2.txt\n  \
+        minisign -S -s alice.key -m roles-2.txt -x roles-2.txt.alice.minisig")]
+    Propose {
+        /// The draft: the document's lines in any order, with comments
+        draft: PathBuf,
+        /// The version before; none for version 1
+        #[arg(long, value_name = "FILE")]
+        after: Option<PathBuf>,
+    },
 }
 
 impl Cli {
@@ -91,6 +109,10 @@ impl Cli {
             Command::Fsck { target, key } => fsck(&target, &key),
             Command::Reindex { dir } => {
                 println!("indexed {} entries", reindex(&dir)?);
+                Ok(0)
+            }
+            Command::Roles(RolesCommand::Propose { draft, after }) => {
+                print!("{}", propose(&draft, after.as_deref())?);
                 Ok(0)
             }
             Command::Documentation(documentation) => {

@@ -20,6 +20,7 @@ pub mod layout;
 pub mod ledger;
 pub mod metrics;
 pub mod pool;
+mod propose;
 pub mod prover;
 pub mod quorum;
 pub mod recover;

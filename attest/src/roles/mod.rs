@@ -7,7 +7,7 @@ mod text;
 
 pub use chain::{ChainError, RolesChain, RolesVersion};
 pub use signed::{MinisignKey, SignedRoles, SignedRolesError};
-pub use text::RolesError;
+pub use text::{MAX_BYTES, RolesError};
 
 use tlog::{Hash, VerifierKey};
 
