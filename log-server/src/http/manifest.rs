@@ -28,6 +28,10 @@ pub async fn store(State(app): State<Arc<App>>, Path(root): Path<String>, reques
     let root =
         Hash::from_hex(&root).ok_or_else(|| Problem::Malformed("a manifest's name is 64 lowercase hexadecimal digits".to_owned()))?;
     let (key, signature) = signed_by(&request)?;
+    if desk.judge().roles().current().is_none() {
+        // A refusal now would be final for a key that the first roles, a moment away, may name.
+        return Err(Problem::Unavailable("the log's first roles are not published yet".to_owned(), 2));
+    }
     if !desk.may_upload(&key) {
         return Err(Problem::Forbidden("the roles do not name this key, or it is no longer active".to_owned()));
     }

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use tlog::Tile;
 use tlog::tile::BundleId;
 
-use super::{App, Problem};
+use super::{App, Door, Problem};
 use crate::layout;
 use crate::shared::Status;
 
@@ -57,6 +57,11 @@ pub async fn health(State(app): State<Arc<App>>) -> Response {
         Status::Asking(_) => return ill("reads only: the witnesses have not been heard"),
         Status::Waiting(_) => return ill("nothing new is published"),
         Status::Stopped(_) => return ill("stopped"),
+    }
+    if let Door::Roles(desk) = &app.door
+        && desk.judge().roles().current().is_none()
+    {
+        return ill("the first roles are not published");
     }
     let age = app.shared.view().map(|view| app.clock.now().saturating_sub(view.at));
     match age {
