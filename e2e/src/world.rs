@@ -4,14 +4,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use attest::predicate::Predicate;
 use attest::purl::{Purl, Scope};
 use attest::roles::{Foundation, KeyState, Member, MinisignKey, RoleKey, Roles, Security, Vendor};
 use attest::{Envelope, Manifest, Statement};
 use client::log::Submitted;
-use client::{FetchError, LogClient, block_on, keys};
+use client::{FetchError, Http, LogClient, block_on, keys};
 use tlog::{Hash, KeyKind, KeyName, Policy, Signer, TlogProof, VerifierKey};
 
 use crate::program::{Program, run};
@@ -68,12 +68,19 @@ impl World {
         self.dir.path().join(name)
     }
 
-    /// Starts the log, at the address that it had before.
+    /// Starts the log and waits until it takes entries.
     ///
     /// # Panics
-    /// If it does not start.
+    /// If it does not start, or is not well after a minute.
     pub fn start_log(&mut self) {
         self.log = Some(self.try_start_log("log").expect("the log starts"));
+        let http = Http::new(&self.log.as_ref().expect("it runs").url(), Duration::from_secs(5)).expect("a URL");
+        let started = Instant::now();
+        // It listens before it has heard its witnesses and published the roles.
+        while let Err(error) = block_on(http.get("healthz", 4096)).expect("a runtime") {
+            assert!(started.elapsed() < Duration::from_secs(60), "the log is not well: {error}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Starts a log over a directory of the world.
