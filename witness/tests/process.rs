@@ -239,6 +239,23 @@ async fn a_full_file_system_signs_nothing() {
     assert!(serving.get("/metrics").await.body.contains("tally_witness_failed_saves_total "));
 }
 
+/// Needs root, for the same reason.
+#[test]
+fn a_read_only_directory_is_a_clear_error() {
+    if !is_root() {
+        eprintln!("SKIPPED: only root can mount a directory read-only");
+        return;
+    }
+    let setup = Setup::new();
+    let script = "mount --bind \"$DIR\" \"$DIR\" && mount -o remount,bind,ro \"$DIR\" && \
+                  exec \"$PROGRAM\" serve --dir \"$DIR\" --logs \"$LOGS\" --listen 127.0.0.1:0";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script]).env("PROGRAM", PROGRAM).env("DIR", setup.path("w")).env("LOGS", setup.path("logs"));
+    let refused = command.output().unwrap();
+    assert!(!refused.status.success() && refused.stdout.is_empty());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("Read-only file system"), "{refused:?}");
+}
+
 fn is_root() -> bool {
     let id = Command::new("id").arg("-u").output().unwrap();
     id.stdout == b"0\n"
