@@ -73,7 +73,9 @@ fn a_known_key_that_fails_refuses_the_checkpoint() {
 fn of_two_cosignatures_by_one_key_the_newest_counts() {
     let mut twice = cosigned(13, &[1, 2]);
     let [v1, _] = witness(1);
-    twice.note.lines.push(cosignature::cosign(&v1, &twice.checkpoint, TIME + 500).unwrap());
+    for later in [500, 400] {
+        twice.note.lines.push(cosignature::cosign(&v1, &twice.checkpoint, TIME + later).unwrap());
+    }
     assert_eq!(two_of_three().verify(&twice).unwrap()["w1a"], TIME + 500);
 }
 
