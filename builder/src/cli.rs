@@ -129,8 +129,10 @@ impl Exit {
 pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
         Command::Init { dir, name } => init(&dir, &name),
-        Command::Attest { config, json, new_image, no_send, packages } => {
+        Command::Attest { config, json, new_image, no_send, mut packages } => {
             let config = load(&config)?;
+            packages.sort();
+            packages.dedup();
             attest(&config, &packages, json, new_image, no_send).await
         }
         Command::Spool(SpoolCommand::List { config, json }) => list(&load(&config)?, json),

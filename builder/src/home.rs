@@ -150,6 +150,15 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_dir(parent)
 }
 
+/// Makes a directory that containers can read under whichever user numbers, whatever the umask.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn readable_dir(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+}
+
 /// Moves a file within one file system, durably in both directories.
 ///
 /// # Errors

@@ -10,6 +10,7 @@ use attest::predicate::{InstallObservation, Observed};
 
 use crate::claim::Claim;
 use crate::config::Config;
+use crate::home::readable_dir;
 use crate::podman::{Bind, Job, MOUNTS, Podman, PodmanError};
 
 pub use compare::{compare, merge};
@@ -88,7 +89,8 @@ pub async fn observe(
     installation: &Installation,
     scratch: &Path,
 ) -> Result<(InstallObservation, Option<Vec<u8>>), ObserveError> {
-    let dir = scratch.join(format!("install-{}", claim.deb.sha256));
+    let own = tempfile::Builder::new().prefix("install-").tempdir_in(scratch).map_err(io(scratch))?;
+    let dir = own.path().join("in");
     stage(installation, &dir)?;
     let mut agreed: Option<Vec<Observed>> = None;
     for run in 0..config.observe_runs {
@@ -99,15 +101,15 @@ pub async fn observe(
             None => entries,
         });
     }
-    // Best effort: the whole scratch directory goes at the end.
-    let _ = std::fs::remove_dir_all(&dir);
     Ok(InstallObservation::new(claim.deb.manifest.root(), image.to_owned(), agreed.unwrap_or_default()))
 }
 
 /// Links the files into a directory of their own: a container sees its own package's files and no others.
 fn stage(installation: &Installation, dir: &Path) -> Result<(), ObserveError> {
     let debs = dir.join("debs");
-    std::fs::create_dir_all(&debs).map_err(io(&debs))?;
+    for part in [dir, &debs] {
+        readable_dir(part).map_err(io(part))?;
+    }
     let link = |from: &Path, to: PathBuf| std::fs::hard_link(from, &to).map_err(io(&to));
     for file in &installation.files {
         link(file, debs.join(file.file_name().unwrap_or_default()))?;
