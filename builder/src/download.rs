@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::chain::Keyring;
 use crate::config::Config;
+use crate::home::readable_dir;
 use crate::podman::{Bind, Finished, Job, MOUNTS, Network, Podman, PodmanError, StreamReader};
 use crate::request::Request;
 use crate::sources::{self, Source};
@@ -84,8 +85,9 @@ pub async fn download(
     scratch: &Path,
 ) -> Result<Downloaded, DownloadError> {
     let input = scratch.join("apt");
-    std::fs::create_dir_all(&input).map_err(io(&input))?;
+    readable_dir(&input).map_err(io(&input))?;
     std::fs::write(input.join("sources.list"), sources::encode(sources)).map_err(io(&input))?;
+    readable(&input.join("sources.list"))?;
     std::fs::copy(keyring.path(), input.join("keyring.gpg")).map_err(io(&input))?;
     readable(&input.join("keyring.gpg"))?;
     let job = Job {
@@ -95,7 +97,7 @@ pub async fn download(
         network: Network::Host,
         ids: config.ids(),
         timeout: config.timeout(),
-        ..Job::new(image, &script(requests, config.container.faketime.is_some()))
+        ..Job::new(image, &script(requests, config.observe, config.container.faketime.is_some() && config.observe))
     };
     let finished = podman.run(&job).await?;
     let copied = copy(podman, &finished, scratch).await;
@@ -126,17 +128,31 @@ async fn copy(podman: &Podman, finished: &Finished, scratch: &Path) -> Result<()
     unpacked.unwrap_or(Err(DownloadError::Malformed("unpacking was interrupted")))
 }
 
+/// The path of a local repository.
+fn local(uri: &str) -> Option<&str> {
+    let path = uri.strip_prefix("file:").or_else(|| uri.strip_prefix("copy:"))?;
+    Some(path.strip_prefix("//").unwrap_or(path))
+}
+
 /// A local repository must be visible inside the container at its own path.
 fn binds(input: &Path, sources: &[Source]) -> Vec<Bind> {
-    let local: BTreeSet<&str> =
-        sources.iter().filter_map(|source| source.uri.strip_prefix("file:")).map(|path| path.strip_prefix("//").unwrap_or(path)).collect();
+    let local: BTreeSet<&str> = sources.iter().filter_map(|source| local(&source.uri)).collect();
     let own = Bind { source: input.to_owned(), target: format!("{MOUNTS}/apt") };
     let bind = |path: &str| Bind { source: PathBuf::from(path), target: path.to_owned() };
     std::iter::once(own).chain(local.into_iter().map(bind)).collect()
 }
 
-/// The script that runs in the container. Requests are made of harmless characters only ([`Request`]).
-fn script(requests: &[Request], faketime: bool) -> String {
+/// Plans say which files one package takes. All are downloaded together, which is quick, and what is then missing (packages that conflict
+/// cannot be downloaded together) one by one.
+fn planned(requests: &[Request], specs: &str) -> String {
+    let each =
+        |step: &str| -> String { requests.iter().enumerate().map(|(number, request)| format!("{step} {number} '{request}'\n")).collect() };
+    format!("{}apt install --reinstall --allow-downgrades --download-only{specs} >/dev/null 2>&1 || :\n{}", each("plan"), each("complete"))
+}
+
+/// The script that runs in the container. Requests are made of harmless characters only ([`Request`]). Without plans, only the packages
+/// themselves are downloaded.
+fn script(requests: &[Request], plans: bool, faketime: bool) -> String {
     let foreign: BTreeSet<&str> =
         requests.iter().filter_map(|request| request.architecture.as_deref()).filter(|arch| *arch != "all").collect();
     let mut script = PROLOGUE.to_owned();
@@ -144,9 +160,8 @@ fn script(requests: &[Request], faketime: bool) -> String {
         script.push_str(&format!("[ {architecture} = \"$(cat $D/native)\" ] || dpkg --add-architecture {architecture}\n"));
     }
     script.push_str("apt update >$D/update.log 2>&1 || { tail -n 3 $D/update.log >&2; exit 20; }\n");
-    for (number, request) in requests.iter().enumerate() {
-        script.push_str(&format!("fetch {number} '{request}'\n"));
-    }
+    let specs: String = requests.iter().map(|request| format!(" '{request}'")).collect();
+    script.push_str(&if plans { planned(requests, &specs) } else { format!("alone{specs}\n") });
     if faketime {
         script.push_str("mkdir $D/faketime; cd $D/faketime; apt download libfaketime >/dev/null || exit 21\n");
     }
@@ -172,6 +187,7 @@ fn unpack(reader: StreamReader, top: &str, target: &Path) -> Result<(), Download
         let mut file = std::fs::File::create_new(&path).map_err(io(&path))?;
         let size = entry.size();
         std::io::copy(&mut entry.by_ref().take(size), &mut file).map_err(io(&path))?;
+        readable(&path)?;
     }
     Ok(())
 }
@@ -196,7 +212,9 @@ fn collect(dir: &Path, requests: &[Request], finished: &Finished) -> Result<Down
     }
     let archives = dir.join("archives");
     let files = by_name(&archives)?;
-    let plans = requests.iter().enumerate().map(|(number, request)| plan(dir, number, request, &files)).collect();
+    let has_plans = dir.join("plans/0").exists();
+    let one = |(number, request)| if has_plans { plan(dir, number, request, &files) } else { alone(dir, request, &files) };
+    let plans = requests.iter().enumerate().map(one).collect();
     let faketime = by_name(&dir.join("faketime"))?.into_values().next();
     Ok(Downloaded { lists: dir.join("lists"), native, plans, faketime })
 }
@@ -217,6 +235,18 @@ fn plan(dir: &Path, number: usize, request: &Request, files: &BTreeMap<String, P
         return Plan { request: request.clone(), files: Err(reason) };
     }
     Plan { request: request.clone(), files: Ok(found) }
+}
+
+/// Without plans: every downloaded file of the package's name; which of them is meant shows when it is read.
+fn alone(dir: &Path, request: &Request, files: &BTreeMap<String, PathBuf>) -> Plan {
+    let prefix = format!("{}_", request.name);
+    let found: Vec<PathBuf> = files.iter().filter(|(name, _)| name.starts_with(&prefix)).map(|(_, path)| path.clone()).collect();
+    if !found.is_empty() {
+        return Plan { request: request.clone(), files: Ok(found) };
+    }
+    let errors = std::fs::read_to_string(dir.join("errors/alone")).unwrap_or_default();
+    let own = errors.lines().find(|line| line.starts_with("E:") && line.contains(&request.name));
+    Plan { request: request.clone(), files: Err(own.unwrap_or("apt found nothing to download").to_owned()) }
 }
 
 fn by_name(dir: &Path) -> Result<BTreeMap<String, PathBuf>, DownloadError> {
@@ -272,10 +302,20 @@ apt() {
     -o Acquire::AllowDowngradeToInsecureRepositories=false -o APT::Get::AllowUnauthenticated=false \
     -o Acquire::Check-Valid-Until=true "$@"
 }
-fetch() {
-  apt install -qq --reinstall --allow-downgrades --print-uris "$2" >$D/plans/$1 2>$D/errors/$1 &&
-  apt install --reinstall --allow-downgrades --download-only "$2" >/dev/null 2>>$D/errors/$1 ||
-  : >$D/plans/$1
+plan() {
+  apt install -qq --reinstall --allow-downgrades --print-uris "$2" >$D/plans/$1 2>$D/errors/$1 || : >$D/plans/$1
+}
+complete() {
+  while read -r uri name rest; do
+    [ -e "$D/archives/$name" ] && continue
+    apt install --reinstall --allow-downgrades --download-only "$2" >/dev/null 2>>$D/errors/$1
+    return
+  done <$D/plans/$1
+}
+alone() {
+  cd $D/archives
+  apt download "$@" >/dev/null 2>&1 && return
+  for spec; do apt download "$spec" >/dev/null 2>>$D/errors/alone || :; done
 }
 "#;
 
@@ -291,6 +331,19 @@ mod tests {
         for path in ["tallystick", "x/y", "tallystick/../x", "/tallystick/x", "../tallystick/x", "tallystick/a/b/c"] {
             assert_eq!(taken(path), None, "{path}");
         }
+    }
+
+    #[test]
+    fn without_plans_files_are_found_by_name() {
+        let files: BTreeMap<String, PathBuf> =
+            ["a_1_all.deb", "a-b_1_all.deb"].iter().map(|name| ((*name).to_owned(), PathBuf::from(name))).collect();
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("errors")).unwrap();
+        std::fs::write(dir.path().join("errors/alone"), "E: Unable to locate package c\n").unwrap();
+        let found = |name: &str| alone(dir.path(), &name.parse().unwrap(), &files).files;
+        assert_eq!(found("a"), Ok(vec![PathBuf::from("a_1_all.deb")]));
+        assert_eq!(found("c"), Err("E: Unable to locate package c".to_owned()));
+        assert_eq!(found("d"), Err("apt found nothing to download".to_owned()));
     }
 
     #[test]

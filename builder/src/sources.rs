@@ -109,10 +109,15 @@ pub fn of_file(file: &Path) -> Result<Vec<Source>, SourcesError> {
     Ok(sources)
 }
 
-/// The list for a container's apt.
+/// The list for a container's apt. Local repositories are read with apt's method `copy`: `file` would leave packages where they are,
+/// and nothing would be downloaded.
 #[must_use]
 pub fn encode(sources: &[Source]) -> String {
-    let line = |source: &Source| format!("deb {} {} {}\n", source.uri, source.suite, source.components.join(" "));
+    let uri = |source: &Source| match source.uri.strip_prefix("file:") {
+        Some(path) => format!("copy:{path}"),
+        None => source.uri.clone(),
+    };
+    let line = |source: &Source| format!("deb {} {} {}\n", uri(source), source.suite, source.components.join(" "));
     sources.iter().map(line).collect()
 }
 
@@ -200,7 +205,7 @@ fn source(uri: &str, suite: &str, components: Vec<String>, place: &str) -> Resul
     if suite.ends_with('/') || components.is_empty() {
         return Err(SourcesError::Flat { place: place.to_owned() });
     }
-    let known = ["http://", "https://", "file:/"].iter().any(|scheme| uri.starts_with(scheme));
+    let known = ["http://", "https://", "file:/", "copy:/"].iter().any(|scheme| uri.starts_with(scheme));
     let plain = |word: &str| word.bytes().all(|byte| byte.is_ascii_graphic() && !b"[]\"'\\$`".contains(&byte));
     if !known || !plain(uri) || !plain(suite) || !components.iter().all(|component| plain(component)) {
         return Err(SourcesError::Malformed { place: place.to_owned() });
@@ -244,6 +249,22 @@ mod tests {
         let paragraphs = "Types: deb deb-src\n# c\nURIs: http://a/debian\nSuites: bookworm bookworm-updates\nComponents: main\nSigned-By: /k\n\n\
                           Types: deb\nEnabled: no\nURIs: http://b\nSuites: x\nComponents: y\n";
         assert_eq!(encode(&parse_paragraphs(paragraphs, "x", &|_| true).unwrap()), expected);
+    }
+
+    #[test]
+    fn what_was_read_is_written_and_read_again() {
+        let text = "deb http://a/debian bookworm main non-free-firmware\ndeb https://b:8080/x y-updates z\n";
+        let sources = list(text).unwrap();
+        assert_eq!(encode(&sources), text);
+        // Single changed bytes: refused, or read as something that again is written the way it is read.
+        for at in 0..text.len() {
+            for byte in *b" /[]=#\n\0\xc3:" {
+                let mut changed = text.as_bytes().to_vec();
+                changed[at] = byte;
+                let Ok(sources) = String::from_utf8(changed).map_err(|_| ()).and_then(|text| list(&text).map_err(|_| ())) else { continue };
+                assert_eq!(list(&encode(&sources)), Ok(sources));
+            }
+        }
     }
 
     #[test]
