@@ -26,6 +26,9 @@ pub enum KnowledgeError {
     /// The first roles document is not there, or not the pinned one.
     #[error("the roles document pinned by roles_sha256 is not in the log's answer")]
     NoRoles,
+    /// The roles are those of another log.
+    #[error("the roles in the log are for {0}, which is another log")]
+    OtherRoles(String),
 }
 
 /// Verified leaves and what follows from them.
@@ -69,8 +72,9 @@ impl Knowledge {
                 Err(refusal) => refused.push((index, refusal)),
             }
         }
-        if judge.roles().current().is_none() {
-            return Err(KnowledgeError::NoRoles);
+        let origin = judge.roles().current().map(|current| current.roles.origin.clone()).ok_or(KnowledgeError::NoRoles)?;
+        if origin != bundle.checkpoint.checkpoint.origin {
+            return Err(KnowledgeError::OtherRoles(origin));
         }
         let (void, standing): (Vec<Leaf>, Vec<Leaf>) = standing.into_iter().partition(|leaf| judge.is_void(leaf));
         let from = |leaf: &Leaf| Refusal::Compromised { from: judge.roles().compromised_from(&leaf.key).unwrap_or_default() };
@@ -160,6 +164,12 @@ impl Knowledge {
             }
         }
         namespaces
+    }
+
+    /// SHA-256 of the witness policy that the foundation publishes.
+    #[must_use]
+    pub fn policy_digest(&self) -> Option<Hash> {
+        self.judge.roles().current().map(|current| current.roles.policy)
     }
 
     /// Entry and key of the newest control head.

@@ -155,6 +155,10 @@ fn sync(setup: &Setup, args: &SyncArgs) -> Result<u8, Failure> {
     if !synced.missing.is_empty() {
         println!("{} manifests are not to be had from the log; packages that need them cannot be judged", synced.missing.len());
     }
+    let own = client::cli::read_limited(&setup.config.witness_policy, Policy::MAX_BYTES as u64)?;
+    if synced.policy.is_some_and(|published| published != tlog::Hash::digest(&own)) {
+        tracing::warn!("the witness policy here is not the one that the foundation's roles name; compare them");
+    }
     Ok(exit::CLEAN)
 }
 

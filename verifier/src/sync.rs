@@ -69,6 +69,8 @@ pub struct Synced {
     pub manifests: usize,
     /// Manifests that the log does not have (any more).
     pub missing: Vec<Hash>,
+    /// SHA-256 of the witness policy that the roles name.
+    pub policy: Option<Hash>,
 }
 
 /// What a sync needs.
@@ -194,7 +196,8 @@ impl Syncer<'_> {
         let (manifests, missing) = self.fetch_manifests(&knowledge).await?;
         self.cache.keep_names(self.lock, names)?;
         self.cache.keep_known(self.lock, bundle)?;
-        Ok(Synced { size: bundle.checkpoint.tree().size, leaves: bundle.leaves.len(), names: names.len(), manifests, missing })
+        let policy = knowledge.policy_digest();
+        Ok(Synced { size: bundle.checkpoint.tree().size, leaves: bundle.leaves.len(), names: names.len(), manifests, missing, policy })
     }
 
     /// Fetches the manifests that are not here yet, and checks each against its name before it is kept.

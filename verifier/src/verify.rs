@@ -1,18 +1,20 @@
 //! Judging what is installed on a root. Needs no network, and writes nothing.
 
+mod guard;
+mod settle;
+
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use attest::manifest::{Attributes, Class, Entry, Node, escape_path};
-use attest::predicate::{Change, Observed};
+use attest::manifest::{Attributes, Class, Entry, Node};
 use package::accounts::Accounts;
 use package::dpkg::{Database, Diversion, DpkgError, Installed, lock_holder};
 use package::root::{Root, RootError};
 use tlog::Policy;
 
 use crate::accept::Accept;
-use crate::compare::{Reasons, Sight, compare, describe_seen};
+use crate::compare::{Reasons, Sight, compare};
 use crate::expect::{self, Expected};
 use crate::finding::{Class as Severity, Finding, Kind, printable};
 use crate::hash::{Outcome, Progress};
@@ -262,184 +264,6 @@ impl<'a> Run<'a> {
         self.compare(variant, entry, place, sight).iter().all(|finding| finding.kind.class() == Severity::Explained)
     }
 
-    /// Compares every place with all that claim it: one claim that fits is enough, as for files that several packages share or that
-    /// one took over from another.
-    fn judge(&mut self, spots: &Spots, scene: &Scene) {
-        for (place, spot) in spots {
-            let Some(sight) = scene.at(place) else { continue };
-            let claims: Vec<Claimed> = spot.claims.iter().copied().filter(|claim| self.chosen[claim.subject] == claim.variant).collect();
-            if claims.is_empty() {
-                continue;
-            }
-            let mut results: Vec<(Claimed, Vec<Finding>)> = Vec::with_capacity(claims.len());
-            for claim in claims {
-                let variant = &self.subjects[claim.subject].variants[claim.variant];
-                let entry = &variant.manifest.entries()[claim.entry];
-                results.push((claim, self.compare(variant, entry, place, sight)));
-            }
-            let found = self.settle(place, sight, results);
-            self.findings.extend(found);
-        }
-    }
-
-    /// The findings of a place, from what each claim says of it.
-    fn settle(&mut self, place: &[u8], sight: Sight<'_>, results: Vec<(Claimed, Vec<Finding>)>) -> Vec<Finding> {
-        let clean = |findings: &[Finding]| findings.iter().all(|finding| finding.kind.class() == Severity::Explained);
-        if results.iter().all(|(_, findings)| findings.is_empty()) {
-            return self.diverted(place, results.first().map(|(claim, _)| *claim));
-        }
-        let fitting = results.iter().position(|(_, findings)| clean(findings));
-        if let Some(position) = fitting {
-            let (claim, findings) = &results[position];
-            let mut found = self.decorate(*claim, place, findings.clone());
-            if let Some((other, _)) = results.iter().find(|(_, findings)| !clean(findings)) {
-                let why = format!("as attested for {}, which puts it here too", self.subjects[claim.subject].label);
-                found.extend(self.decorate(*other, place, vec![Finding::new(Kind::Explained, why)]));
-            }
-            return found;
-        }
-        let (claim, findings) = self.responsible(place, results);
-        // Absent or unreadable things are nobody else's.
-        if let (Seen::There(_), Some(owner)) = (sight.seen, self.other_owner(claim, place, sight)) {
-            return self.decorate(
-                claim,
-                place,
-                vec![Finding::new(Kind::Explained, format!("as attested for {owner}, which took it over"))],
-            );
-        }
-        self.decorate(claim, place, findings)
-    }
-
-    /// The claim of the package that the database calls the owner; else the first.
-    fn responsible(&self, place: &[u8], mut results: Vec<(Claimed, Vec<Finding>)>) -> (Claimed, Vec<Finding>) {
-        let owners: Vec<String> = self.database.owners_of(place).map(label).collect();
-        let position = results.iter().position(|(claim, _)| owners.contains(&self.subjects[claim.subject].label)).unwrap_or(0);
-        results.swap_remove(position)
-    }
-
-    /// Another installed package whose attested content this is.
-    fn other_owner(&mut self, claim: Claimed, place: &[u8], sight: Sight<'_>) -> Option<String> {
-        let own = self.subjects[claim.subject].label.clone();
-        let owners: Vec<&Installed> = self.database.owners_of(place).filter(|installed| label(installed) != own).collect();
-        owners.into_iter().find(|installed| self.fits_package(installed, place, sight)).map(label)
-    }
-
-    /// Whether what stands at a place is attested content of an installed package.
-    fn fits_package(&mut self, installed: &Installed, place: &[u8], sight: Sight<'_>) -> bool {
-        let key = (installed.name.clone(), installed.architecture.clone());
-        let sources = self.sources;
-        self.others.entry(key.clone()).or_insert_with(|| Subject::assess(installed, sources));
-        let mut resolver = Resolver::new(self.top.as_fd());
-        let Some(subject) = self.others.get(&key) else { return false };
-        subject.variants.iter().any(|variant| {
-            let same = |entry: &&Entry| entry.path.ends_with(name_of(place)) && self.place(&subject.name, entry, &mut resolver) == place;
-            let entry = variant.manifest.entries().iter().skip(1).find(same);
-            entry.is_some_and(|entry| {
-                self.is_clean(variant, entry, place, sight) && matches!(entry.node, Node::File { .. } | Node::Link(_) | Node::Dir)
-            })
-        })
-    }
-
-    fn decorate(&self, claim: Claimed, place: &[u8], findings: Vec<Finding>) -> Vec<Finding> {
-        let subject = &self.subjects[claim.subject];
-        let variant = &subject.variants[claim.variant];
-        let entry = &variant.manifest.entries()[claim.entry];
-        let path = [b"/", entry.path.as_slice()].concat();
-        let diverted = self.diversions.get(entry.path.as_slice()).filter(|diversion| applies(diversion, &subject.name));
-        let finish = |mut finding: Finding| {
-            if diverted.is_some() {
-                finding.why = format!("{} (diverted to /{})", finding.why, printable(place));
-            }
-            finding.of(&subject.label).at(&path).attested(&variant.attested)
-        };
-        findings.into_iter().map(finish).collect()
-    }
-
-    /// A note that an entry was found where a diversion put it.
-    fn diverted(&self, place: &[u8], claim: Option<Claimed>) -> Vec<Finding> {
-        let Some(claim) = claim else { return Vec::new() };
-        let subject = &self.subjects[claim.subject];
-        let entry = &subject.variants[claim.variant].manifest.entries()[claim.entry];
-        let Some(diversion) = self.diversions.get(entry.path.as_slice()).filter(|diversion| applies(diversion, &subject.name)) else {
-            return Vec::new();
-        };
-        let why = format!("as attested, moved away by {}", maker(diversion));
-        self.decorate(claim, place, vec![Finding::new(Kind::Explained, why)])
-    }
-
-    /// What stands where a diversion moved something away must itself be attested, for the package that diverts.
-    fn guard(&mut self, spots: &Spots, scene: &Scene) {
-        for (place, diversion) in std::mem::take(&mut self.guards) {
-            let Some(sight) = scene.at(&place) else { continue };
-            let Seen::There(inode) = sight.seen else { continue };
-            let own = |claim: &Claimed| diversion.by.as_deref() == Some(self.subjects[claim.subject].name.as_str());
-            if spots.get(&place).is_some_and(|spot| spot.claims.iter().any(own)) {
-                continue;
-            }
-            let makers: Vec<&Installed> = diversion.by.as_deref().map(|name| self.database.named(name).collect()).unwrap_or_default();
-            let attested =
-                makers.iter().any(|installed| self.fits_package(installed, &place, sight) || self.was_observed(installed, &place, sight));
-            if attested {
-                continue;
-            }
-            let path = [b"/", diversion.from.as_slice()].concat();
-            let content = match sight.read {
-                Some(Outcome::Read(content)) => Some(content),
-                _ => None,
-            };
-            let found = describe_seen(&inode.node, content);
-            let why = format!(
-                "{} moved the attested file to /{}, and what stands here instead is attested by nobody",
-                maker(diversion),
-                printable(&diversion.to)
-            );
-            let digest = content.map(|content| content.digest).or(Some(*tlog::Hash::digest(found.as_bytes()).as_bytes()));
-            self.findings
-                .push(Finding { digest, ..Finding::new(Kind::Modified, why).at(&path).differs("the file that was moved away", found) });
-        }
-    }
-
-    /// Whether enough builders saw exactly this generated when they installed the diverting package.
-    fn was_observed(&self, installed: &Installed, place: &[u8], sight: Sight<'_>) -> bool {
-        let key = (installed.name.clone(), installed.architecture.clone());
-        let Some(subject) = self.others.get(&key) else { return false };
-        let mut resolver = Resolver::new(self.top.as_fd());
-        let matches = |path: &[u8], observed: &Observed| {
-            resolver.canonical(path) == place
-                && matches!(observed.change, Change::Generated | Change::Modified)
-                && is_as_observed(observed, sight)
-        };
-        let mut matches = matches;
-        subject
-            .variants
-            .iter()
-            .flat_map(|variant| &variant.observed)
-            .any(|(path, observed)| observed.iter().any(|observed| matches(path, observed)))
-    }
-
-    /// Names of one file in the package should be names of one file on the root. Bootstrapping tools and backups make copies of them, so
-    /// it is told and no more: each copy has been compared by itself.
-    fn check_links(&mut self, scene: &Scene) {
-        let mut resolver = Resolver::new(self.top.as_fd());
-        let mut found = Vec::new();
-        for (number, subject) in self.subjects.iter().enumerate() {
-            let Some(variant) = subject.variants.get(self.chosen[number]) else { continue };
-            let mut groups: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
-            for entry in variant.manifest.entries() {
-                let Some(group) = entry.hardlink else { continue };
-                let place = self.place(&subject.name, entry, &mut resolver);
-                let Some((inode, sight)) = scene.inode(&place).zip(scene.at(&place)) else { continue };
-                if *groups.entry(group).or_insert(inode.id) != inode.id && self.is_clean(variant, entry, &place, sight) {
-                    let why = "a file of its own instead of another name of the same file; all of it is as attested";
-                    let finding = Finding::new(Kind::Explained, why);
-                    let path = [b"/", entry.path.as_slice()].concat();
-                    found.push(finding.of(&subject.label).at(&path).attested(&variant.attested));
-                }
-            }
-        }
-        self.findings.extend(found);
-    }
-
     fn counts(&self, spots: &Spots, scene: &Scene) -> Counts {
         let mut counts = Counts {
             installed: self.database.packages.iter().filter(|installed| is_judged(installed)).count(),
@@ -471,18 +295,6 @@ fn assess_all(selected: &[&Installed], sources: &Sources<'_>, threads: usize) ->
         let handles: Vec<_> = selected.chunks(chunk).map(|part| scope.spawn(move || assess(part))).collect();
         handles.into_iter().flat_map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
     })
-}
-
-fn is_as_observed(observed: &Observed, sight: Sight<'_>) -> bool {
-    let Seen::There(inode) = sight.seen else { return false };
-    match (&inode.node, sight.read) {
-        (crate::survey::SeenNode::Link(target), _) => {
-            let escaped = escape_path(target);
-            observed.link.as_deref().is_some_and(|link| link == escaped || Some(link) == escaped.strip_prefix("./"))
-        }
-        (_, Some(Outcome::Read(content))) => observed.sha256.is_some_and(|sha256| *sha256.as_bytes() == content.digest),
-        _ => false,
-    }
 }
 
 /// A diversion moves everyone's file but that of the package that made it.

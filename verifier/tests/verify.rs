@@ -419,6 +419,7 @@ fn a_file_is_explained() {
     let (world, root) = fresh();
     root.sh("printf evil > usr/bin/suid");
     let path = root.path().to_str().unwrap();
+    println!("{}", world.tally(&["verify", "--all", "--root", path]).stdout);
     let outcome = world.tally(&["explain", "/usr/bin/suid", "--root", path]);
     assert_eq!(outcome.status, 1, "{outcome:?}");
     for part in [
@@ -431,6 +432,7 @@ fn a_file_is_explained() {
     ] {
         assert!(outcome.stdout.contains(part), "{part}: {}", outcome.stdout);
     }
+    println!("{}", outcome.stdout);
     assert_eq!(world.tally(&["explain", "/usr/bin/basic", "--root", path]).status, 0);
     assert_eq!(world.tally(&["explain", "/bin/basic", "--root", path]).status, 0);
     assert_eq!(world.tally(&["explain", "/no/such", "--root", path]).status, 10);

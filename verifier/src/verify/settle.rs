@@ -1,0 +1,120 @@
+//! What is found at a place, when one or several packages claim it.
+
+use std::os::fd::AsFd as _;
+
+use attest::manifest::{Entry, Node};
+use package::dpkg::Installed;
+
+use super::{Run, applies, label, maker, name_of};
+use crate::compare::Sight;
+use crate::finding::{Class, Finding, Kind, printable};
+use crate::scene::{Claimed, Scene, Spots};
+use crate::subject::Subject;
+use crate::survey::{Resolver, Seen};
+
+impl Run<'_> {
+    /// Compares every place with all that claim it: one claim that fits is enough, as for files that several packages share or that
+    /// one took over from another.
+    pub(super) fn judge(&mut self, spots: &Spots, scene: &Scene) {
+        for (place, spot) in spots {
+            let Some(sight) = scene.at(place) else { continue };
+            let claims: Vec<Claimed> = spot.claims.iter().copied().filter(|claim| self.chosen[claim.subject] == claim.variant).collect();
+            if claims.is_empty() {
+                continue;
+            }
+            let mut results: Vec<(Claimed, Vec<Finding>)> = Vec::with_capacity(claims.len());
+            for claim in claims {
+                let variant = &self.subjects[claim.subject].variants[claim.variant];
+                let entry = &variant.manifest.entries()[claim.entry];
+                results.push((claim, self.compare(variant, entry, place, sight)));
+            }
+            let found = self.settle(place, sight, results);
+            self.findings.extend(found);
+        }
+    }
+
+    /// The findings of a place, from what each claim says of it.
+    fn settle(&mut self, place: &[u8], sight: Sight<'_>, results: Vec<(Claimed, Vec<Finding>)>) -> Vec<Finding> {
+        let clean = |findings: &[Finding]| findings.iter().all(|finding| finding.kind.class() == Class::Explained);
+        if results.iter().all(|(_, findings)| findings.is_empty()) {
+            return self.diverted(place, results.first().map(|(claim, _)| *claim));
+        }
+        let fitting = results.iter().position(|(_, findings)| clean(findings));
+        if let Some(position) = fitting {
+            let (claim, findings) = &results[position];
+            let mut found = self.decorate(*claim, place, findings.clone());
+            if let Some((other, _)) = results.iter().find(|(_, findings)| !clean(findings)) {
+                let why = format!("as attested for {}, which puts it here too", self.subjects[claim.subject].label);
+                found.extend(self.decorate(*other, place, vec![Finding::new(Kind::Explained, why)]));
+            }
+            return found;
+        }
+        let (claim, findings) = self.responsible(place, results);
+        // Absent or unreadable things are nobody else's.
+        if let (Seen::There(_), Some(owner)) = (sight.seen, self.other_owner(claim, place, sight)) {
+            return self.decorate(
+                claim,
+                place,
+                vec![Finding::new(Kind::Explained, format!("as attested for {owner}, which took it over"))],
+            );
+        }
+        self.decorate(claim, place, findings)
+    }
+
+    /// The claim of the package that the database calls the owner; else the first.
+    fn responsible(&self, place: &[u8], mut results: Vec<(Claimed, Vec<Finding>)>) -> (Claimed, Vec<Finding>) {
+        let owners: Vec<String> = self.database.owners_of(place).map(label).collect();
+        let position = results.iter().position(|(claim, _)| owners.contains(&self.subjects[claim.subject].label)).unwrap_or(0);
+        results.swap_remove(position)
+    }
+
+    /// Another installed package whose attested content this is.
+    fn other_owner(&mut self, claim: Claimed, place: &[u8], sight: Sight<'_>) -> Option<String> {
+        let own = self.subjects[claim.subject].label.clone();
+        let owners: Vec<&Installed> = self.database.owners_of(place).filter(|installed| label(installed) != own).collect();
+        owners.into_iter().find(|installed| self.fits_package(installed, place, sight)).map(label)
+    }
+
+    /// Whether what stands at a place is attested content of an installed package.
+    pub(super) fn fits_package(&mut self, installed: &Installed, place: &[u8], sight: Sight<'_>) -> bool {
+        let key = (installed.name.clone(), installed.architecture.clone());
+        let sources = self.sources;
+        self.others.entry(key.clone()).or_insert_with(|| Subject::assess(installed, sources));
+        let mut resolver = Resolver::new(self.top.as_fd());
+        let Some(subject) = self.others.get(&key) else { return false };
+        subject.variants.iter().any(|variant| {
+            let same = |entry: &&Entry| entry.path.ends_with(name_of(place)) && self.place(&subject.name, entry, &mut resolver) == place;
+            let entry = variant.manifest.entries().iter().skip(1).find(same);
+            entry.is_some_and(|entry| {
+                self.is_clean(variant, entry, place, sight) && matches!(entry.node, Node::File { .. } | Node::Link(_) | Node::Dir)
+            })
+        })
+    }
+
+    fn decorate(&self, claim: Claimed, place: &[u8], findings: Vec<Finding>) -> Vec<Finding> {
+        let subject = &self.subjects[claim.subject];
+        let variant = &subject.variants[claim.variant];
+        let entry = &variant.manifest.entries()[claim.entry];
+        let path = [b"/", entry.path.as_slice()].concat();
+        let diverted = self.diversions.get(entry.path.as_slice()).filter(|diversion| applies(diversion, &subject.name));
+        let finish = |mut finding: Finding| {
+            if diverted.is_some() {
+                finding.why = format!("{} (diverted to /{})", finding.why, printable(place));
+            }
+            finding.of(&subject.label).at(&path).attested(&variant.attested)
+        };
+        findings.into_iter().map(finish).collect()
+    }
+
+    /// A note that an entry was found where a diversion put it.
+    fn diverted(&self, place: &[u8], claim: Option<Claimed>) -> Vec<Finding> {
+        let Some(claim) = claim else { return Vec::new() };
+        let subject = &self.subjects[claim.subject];
+        let entry = &subject.variants[claim.variant].manifest.entries()[claim.entry];
+        let Some(diversion) = self.diversions.get(entry.path.as_slice()).filter(|diversion| applies(diversion, &subject.name)) else {
+            return Vec::new();
+        };
+        let why = format!("as attested, moved away by {}", maker(diversion));
+        self.decorate(claim, place, vec![Finding::new(Kind::Explained, why)])
+    }
+}
