@@ -293,6 +293,9 @@ fn report(request: Request, claim: &Claim, observed: Option<Result<usize, Failur
     PackageReport { request, result: Ok(attested) }
 }
 
+/// What became of one request.
+type Verified = (Request, Result<Ready, Failure>);
+
 /// The chain of every file, then the claim of every package: pure reading.
 fn verify(
     downloaded: &Downloaded,
@@ -300,7 +303,7 @@ fn verify(
     keyring: &Keyring,
     vendors: &BTreeMap<String, String>,
     now: u64,
-) -> Result<Vec<(Request, Result<Ready, Failure>)>, RunError> {
+) -> Result<Vec<Verified>, RunError> {
     let planned = downloaded.plans.iter().filter_map(|plan| plan.files.as_ref().ok()).flatten();
     let files: BTreeSet<&PathBuf> = planned.chain(&downloaded.faketime).collect();
     let mut digests = BTreeMap::new();
