@@ -50,7 +50,7 @@ fn headline(text: &mut String, report: &Report) {
 fn checkpoint(text: &mut String, head: &Head, now: u64) {
     let age = match head.fresh {
         Some(fresh) => {
-            format!("vouched for {} ago by a quorum of {} witnesses", time::span(now.saturating_sub(fresh)), head.witnesses.len())
+            format!("vouched for {} ago by a quorum, {} witness keys in all", time::span(now.saturating_sub(fresh)), head.witnesses.len())
         }
         None => "without witnesses".to_owned(),
     };

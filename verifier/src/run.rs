@@ -331,7 +331,7 @@ fn prove(config: &Path, policy: Option<PathBuf>, proof: &Path, entry: &Path) -> 
     let cosigned = proof.verify(&policy, &entry).map_err(|error| Failure::Unproven(format!("the proof proves nothing: {error:?}")))?;
     let checkpoint = &proof.checkpoint.checkpoint;
     println!(
-        "proven: entry {} of {}, in a tree of {} entries cosigned by {} witnesses",
+        "proven: entry {} of {}, in a tree of {} entries cosigned with {} witness keys",
         proof.index,
         checkpoint.origin,
         checkpoint.tree.size,
