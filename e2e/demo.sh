@@ -227,8 +227,8 @@ cp -p ls.good "$file"
 
 expect 2 "A package that only one builder attested: $disputed" "${offline[@]}" verify --offline "$disputed"
 deb=$(find builder-1 "$dir/cache" -name "${disputed}_*.deb" -print -quit 2>/dev/null)
-if [ -z "$deb" ]; then (cd "$dir/cache" && apt-get -qq download "$disputed"); deb=$(find "$dir/cache" -name "${disputed}_*.deb" -print -quit); fi
-lie=$(dpkg-deb --fsys-tarfile "$deb" | tar -tf - | grep -m 1 -E '^\./(usr/)?bin/[^/]+$')
+if [ -z "$deb" ]; then (cd "$dir/cache" && apt-get -qq -o APT::Sandbox::User=root download "$disputed"); deb=$(find "$dir/cache" -name "${disputed}_*.deb" -print -quit); fi
+lie=$(dpkg-deb --fsys-tarfile "$deb" | tar -tvf - | awk '/^-/ && $6 ~ /bin\// && !found {print $6; found = 1}')
 cp -a log log-fork
 shows "The other builder lies about it" "$bin/tally-liar" "builder-2/keys/$(ls builder-2/keys)" "$log_url" "$origin" "$deb" "$lie"
 tally sync
@@ -263,7 +263,7 @@ say "A forked log: the same keys, an older copy of the directory, another histor
 start fork "$bin/tally-log" serve --dir log-fork --policy fork.policy --roles roles-1.txt --listen 127.0.0.1:0
 healthy fork
 for n in 1 2 3 4 5 6; do
-    lied=$(dpkg-deb --fsys-tarfile "$deb" | tar -tvf - | awk '/^-/ {print $6}' | sed -n "${n}p")
+    lied=$(dpkg-deb --fsys-tarfile "$deb" | tar -tvf - | awk -v n="$n" '/^-/ && ++files == n {print $6}')
     [ -n "$lied" ] || break
     "$bin/tally-liar" "builder-2/keys/$(ls builder-2/keys)" "http://${address[fork]}" "$origin" "$deb" "$lied" || true
 done
