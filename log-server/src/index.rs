@@ -4,6 +4,7 @@
 //! index that misses silently would let a duplicate in; hits are compared with the stored leaf. Its commits need no fsync: what a
 //! crash loses is replayed.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -65,16 +66,12 @@ pub struct Index {
 impl Index {
     /// Opens the file, or makes an empty one. Checks every page, since redb trusts its pages when it reads them.
     pub fn open(path: &Path) -> Result<Self, IndexError> {
-        let mut database = Database::create(path).map_err(|error| match error {
-            redb::DatabaseError::Storage(redb::StorageError::Io(error)) if error.kind() != std::io::ErrorKind::InvalidData => {
-                IndexError::Failed(error.to_string())
-            }
-            other => IndexError::Stale(other.to_string()),
-        })?;
-        match database.check_integrity() {
-            Ok(_) => {}
-            Err(error) => return Err(IndexError::Stale(error.to_string())),
-        }
+        guarded(|| Self::open_unguarded(path))
+    }
+
+    fn open_unguarded(path: &Path) -> Result<Self, IndexError> {
+        let mut database = Database::create(path).map_err(|error| classify(&error.into()))?;
+        database.check_integrity().map_err(|error| classify(&error.into()))?;
         let index = Self { database, synced: Mutex::new(Instant::now()) };
         index
             .write(true, |transaction| {
@@ -180,18 +177,22 @@ impl Index {
     }
 
     fn read<T>(&self, body: impl FnOnce(&redb::ReadTransaction) -> Result<T, redb::Error>) -> Result<T, IndexError> {
-        let transaction = self.database.begin_read().map_err(|error| IndexError::Failed(error.to_string()))?;
-        body(&transaction).map_err(|error| IndexError::Failed(error.to_string()))
+        guarded(|| {
+            let transaction = self.database.begin_read().map_err(|error| classify(&error.into()))?;
+            body(&transaction).map_err(|error| classify(&error))
+        })
     }
 
     fn write<T>(&self, durable: bool, body: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>) -> Result<T, IndexError> {
-        let failed = |error: redb::Error| IndexError::Failed(error.to_string());
-        let mut transaction = self.database.begin_write().map_err(|error| failed(error.into()))?;
-        let durability = if durable { Durability::Immediate } else { Durability::None };
-        transaction.set_durability(durability).map_err(|error| failed(error.into()))?;
-        let result = body(&transaction).map_err(failed)?;
-        transaction.commit().map_err(|error| failed(error.into()))?;
-        Ok(result)
+        let failed = |error: redb::Error| classify(&error);
+        guarded(|| {
+            let mut transaction = self.database.begin_write().map_err(|error| failed(error.into()))?;
+            let durability = if durable { Durability::Immediate } else { Durability::None };
+            transaction.set_durability(durability).map_err(|error| failed(error.into()))?;
+            let result = body(&transaction).map_err(failed)?;
+            transaction.commit().map_err(|error| failed(error.into()))?;
+            Ok(result)
+        })
     }
 }
 
@@ -217,6 +218,22 @@ impl ManifestRow {
         let hash = |at: usize| Some(Hash::new(bytes.get(at..at + 32)?.try_into().ok()?));
         Some(Self { bytes: number(0)?, lines: number(8)?, package: hash(16)?, uploader: hash(48)?, uploaded: number(80)? })
     }
+}
+
+/// What the disk is at fault for can pass; everything else is a damaged file.
+fn classify(error: &redb::Error) -> IndexError {
+    use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    match error {
+        redb::Error::Io(io) if !matches!(io.kind(), InvalidData | InvalidInput | UnexpectedEof) => IndexError::Failed(error.to_string()),
+        _ => IndexError::Stale(error.to_string()),
+    }
+}
+
+/// redb panics on some damaged files (seen: "Malformed allocator state" after flipped bits). The index is a cache: such a file is
+/// thrown away whole, so that nothing half changed is used again.
+fn guarded<T>(body: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexError> {
+    let caught = catch_unwind(AssertUnwindSafe(body));
+    caught.unwrap_or_else(|_| Err(IndexError::Stale("its file is damaged".to_owned())))
 }
 
 /// Half of the term's hash and the index: hits are compared with the leaf, so that half is enough.
@@ -280,6 +297,31 @@ mod tests {
         assert_eq!(index.manifests(), Ok(vec![(root, ManifestRow { uploaded: 0, ..uploaded })]));
         index.set_manifest(&root, None).unwrap();
         assert_eq!(index.manifest(&root), Ok(None));
+    }
+
+    #[test]
+    fn flipped_bits_anywhere_end_in_an_answer_or_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("i");
+        let index = Index::open(&path).unwrap();
+        index.extend(0, &(0..200).map(row).collect::<Vec<_>>(), &tree(200)).unwrap();
+        drop(index);
+        let good = std::fs::read(&path).unwrap();
+        let mut stale = 0;
+        for step in 0..60 {
+            let mut bytes = good.clone();
+            let length = bytes.len();
+            for at in (step * 131 % length..length).step_by(4_099 + step) {
+                bytes[at] ^= 1 << (step % 8);
+            }
+            std::fs::write(&path, bytes).unwrap();
+            match Index::open(&path) {
+                Err(IndexError::Stale(_)) => stale += 1,
+                Err(IndexError::Failed(why)) => panic!("not the disk's fault: {why}"),
+                Ok(_) => {}
+            }
+        }
+        assert!(stale > 0);
     }
 
     #[test]
