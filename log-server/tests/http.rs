@@ -12,6 +12,7 @@ use kit::ORIGIN;
 use kit::served::{Served, builder, claim, manifest, publish, purl, roles, second_builder, security, sign, stranger};
 use reqwest::{Client, Response, StatusCode};
 use store::Directory;
+use tally_log::clock::ManualClock;
 use tally_log::roles::bootstrap_files;
 use tlog::{Policy, Signer, SigningKey, TlogProof, hash_leaf};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -307,6 +308,33 @@ async fn manifests_are_refused_with_a_reason() {
     );
     let answer = raw(&served, head.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 429") || answer.starts_with("HTTP/1.1 413"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_that_no_entry_claims_goes_after_an_hour() {
+    let mut served = Served::made(false, |_| {});
+    let clock = std::sync::Arc::new(ManualClock::new(kit::START));
+    served.clock = clock.clone();
+    served.serve().await.unwrap();
+    let stored = async |name: &str| served.client().manifest(&manifest(name).root()).await.is_ok();
+    for name in ["claimed", "forgotten", "late"] {
+        upload(&served, name, &builder()).await.unwrap();
+    }
+    submit(&served, &sign(&claim("claimed"), &builder())).await;
+    clock.pass(3_000);
+    upload(&served, "late", &builder()).await.unwrap();
+    clock.pass(700);
+    let started = std::time::Instant::now();
+    while stored("forgotten").await {
+        assert!(started.elapsed() < WAIT, "it stays for ever");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(stored("claimed").await, "an entry claims it");
+    assert!(stored("late").await, "it was uploaded again within the hour");
+    let (status, why) = refusal(post(&served, "entries", sign(&claim("forgotten"), &builder())).await).await;
+    assert_eq!((status, why.contains("upload it first")), (422, true), "{why}");
+    upload(&served, "forgotten", &builder()).await.unwrap();
+    submit(&served, &sign(&claim("forgotten"), &builder())).await;
 }
 
 fn base64(bytes: &[u8]) -> String {
