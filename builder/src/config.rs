@@ -143,9 +143,10 @@ impl Config {
     /// # Errors
     /// If it cannot be read, or says something that cannot be used.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| ConfigError::Unreadable { path: path.display().to_string(), reason: error.to_string() })?;
-        Self::parse(&text, path)
+        let unreadable = |error: std::io::Error| ConfigError::Unreadable { path: path.display().to_string(), reason: error.to_string() };
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        // Whole paths only: gpgv looks for a plain file name in its own home.
+        Self::parse(&text, &std::path::absolute(path).map_err(unreadable)?)
     }
 
     /// Checks the text of a configuration file at `path`.
