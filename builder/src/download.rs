@@ -94,8 +94,8 @@ pub async fn download(
         hostname: config.container.hostname.clone(),
         env: proxies(),
         binds: binds(&input, sources),
+        // No user namespace: it may not go with the host's network, and no maintainer script runs here.
         network: Network::Host,
-        ids: config.ids(),
         timeout: config.timeout(),
         ..Job::new(image, &script(requests, config.observe, config.container.faketime.is_some() && config.observe))
     };
