@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use attest::manifest::{Attributes, Class, Entry, Node};
 use package::accounts::Accounts;
 use package::dpkg::{Database, Diversion, DpkgError, Installed, lock_holder};
-use package::root::{Root, RootError};
+use package::root::{Root, RootError, RootReason};
+use rustix::io::Errno;
 use tlog::Policy;
 
 use crate::accept::Accept;
@@ -94,10 +95,7 @@ pub fn verify(
     progress: &dyn Progress,
 ) -> Result<Verified, VerifyError> {
     let root = Root::open(request.root)?;
-    if let Some(holder) = lock_holder(&root)? {
-        let process = holder.process.map(|process| format!(" (process {process})")).unwrap_or_default();
-        return Err(VerifyError::Busy(format!("/{} is locked{process}", holder.file)));
-    }
+    let unseen = check_lock(&root)?;
     let top = open_root(request.root).map_err(|error| VerifyError::Open(request.root.display().to_string(), error))?;
     let database = Database::open(&root)?;
     let accounts = Accounts::open(&root)?;
@@ -110,6 +108,7 @@ pub fn verify(
     run.check_links(&scene);
     let counts = run.counts(&spots, &scene);
     let mut findings = run.findings;
+    findings.extend(unseen);
     findings.extend(expect::compare_if_given(request.expect, &database));
     findings.extend(head::freshness(sources.knowledge, policy, sources.rules, request.now));
     let (completeness, incomplete) = head::completeness(sources.knowledge, sources.rules, request.whole_log, request.now);
@@ -126,6 +125,22 @@ pub fn verify(
     };
     report.sort();
     Ok(Verified { report, subjects: run.subjects })
+}
+
+/// Refuses to judge while a package manager is at work. Its locks are root's: another user is told that nobody looked.
+fn check_lock(root: &Root) -> Result<Option<Finding>, VerifyError> {
+    match lock_holder(root) {
+        Ok(None) => Ok(None),
+        Ok(Some(holder)) => {
+            let process = holder.process.map(|process| format!(" (process {process})")).unwrap_or_default();
+            Err(VerifyError::Busy(format!("/{} is locked{process}", holder.file)))
+        }
+        Err(DpkgError::Unreadable(RootError { reason: RootReason::System(number), .. })) if number == Errno::ACCESS.raw_os_error() => {
+            let why = "this user may not see whether a package manager is at work; run as root to know";
+            Ok(Some(Finding::new(Kind::PackageState, why)))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 struct Run<'a> {

@@ -473,3 +473,45 @@ fn half_installed_packages_are_judged_and_said() {
     root.sh("sed -i '/^Package: basic/,/^$/s/^Status: .*/Status: deinstall ok config-files/' var/lib/dpkg/status; rm usr/bin/suid");
     expect(&world, &root, 0, &[]);
 }
+
+#[test]
+fn hostile_roots_neither_hang_nor_lead_outside() {
+    let hostile: &[(&str, i32)] = &[
+        ("rm etc/passwd; mkfifo etc/passwd", 10),
+        ("rm etc/passwd; ln -s /etc/passwd etc/passwd", 10),
+        ("rm etc/group; mkdir etc/group", 10),
+        ("rm var/lib/dpkg/status; mkfifo var/lib/dpkg/status", 16),
+        ("rm var/lib/dpkg/status; ln -s ../../../../../../../../var/lib/dpkg/status var/lib/dpkg/status", 16),
+        ("rm var/lib/dpkg/status; mknod var/lib/dpkg/status c 1 5", 16),
+        ("rm var/lib/dpkg/status", 16),
+        ("truncate -s 1T var/lib/dpkg/status", 16),
+        ("head -c 1000000 /dev/urandom > var/lib/dpkg/diversions", 16),
+        ("rm -r var; ln -s / var", 16),
+        ("rm etc/os-release; ln -s /dev/zero etc/os-release", 0),
+        ("rm -rf usr; ln -s / usr", 1),
+    ];
+    let world = base().world();
+    for (script, status) in hostile {
+        world.fill_cache(world.head());
+        let root = base().root();
+        root.sh(script);
+        let outcome = world.verify(root.path());
+        assert_eq!(outcome.status, *status, "{script}: {outcome:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_never_clean() {
+    let (world, root) = fresh();
+    let open = |path: &Path| world::packages::sh(path, "chmod -R go+rX .");
+    open(world.dir.path());
+    root.sh("chmod 755 .; chmod 600 usr/lib/basic/lib.so");
+    let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    let path = root.path().to_str().unwrap();
+    let outcome = world.tally_by(&nobody, &["verify", "--all", "--json", "--root", path]);
+    assert_eq!((outcome.status, outcome.findings(false)), (2, vec!["unreadable /usr/lib/basic/lib.so".to_owned()]), "{outcome:?}");
+    root.sh("chmod 644 usr/lib/basic/lib.so; chmod 700 usr/lib/basic");
+    let outcome = world.tally_by(&nobody, &["verify", "--all", "--json", "--root", path]);
+    assert_eq!(outcome.status, 1, "the directory's mode is seen");
+    assert!(outcome.findings(false).contains(&"unreadable /usr/lib/basic/lib.so".to_owned()), "{outcome:?}");
+}
