@@ -80,7 +80,7 @@ pub struct VerifyArgs {
     /// The root to judge
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
-    /// A list of packages kept off the machine: lines of NAME[:ARCH] VERSION, as dpkg-query -W prints them
+    /// A list of packages kept off the machine: lines of NAME VERSION or NAME:ARCH VERSION, as dpkg-query -W prints them
     #[arg(long, value_name = "LIST")]
     pub expect: Option<PathBuf>,
     /// How to report

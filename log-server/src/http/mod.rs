@@ -1,5 +1,5 @@
 //! The log over HTTP (`specs/log.md`, `specs/submit.md`): a thin skin. Every refusal is one line of text with its status, made
-//! in [`problem`]; nothing is decided here that matters to the log's contents.
+//! in `problem`; nothing is decided here that matters to the log's contents.
 
 mod add;
 mod batch;

@@ -34,7 +34,7 @@ pub struct Manifests {
 }
 
 impl Manifests {
-    /// Counts what the rows say; [`reconcile`] has brought them in line with the store.
+    /// Counts what the rows say; `reconcile` has brought them in line with the store.
     pub fn open(store: Arc<dyn Store>, index: Arc<Index>, quota: u64) -> Result<Self, IndexError> {
         let mut unclaimed = HashMap::new();
         for (_, row) in index.manifests()?.iter().filter(|(_, row)| row.uploaded != 0) {
