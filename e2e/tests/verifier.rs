@@ -81,10 +81,11 @@ fn warnings_reach_the_user_and_are_withdrawn() {
     user.expect(0, &["check", file]);
     let other = world.at("builder-1.example.key");
     user.expect(14, &["advise", "head", "--key", other.to_str().unwrap()]);
+    user.expect(10, &["advise", "second", "--id", "TSA-9", "--key", key]);
+    user.expect(14, &["advise", "second", "--id", "TSA-1", "--key", other.to_str().unwrap()]);
 
     // Two of three witnesses away: nothing is published, and what was keeps its verdict.
     let known = user.tally(&["check", file]).status.code();
-    drop(user);
     let gone: Vec<_> = world.witnesses.iter_mut().take(2).filter_map(Option::take).collect();
     gone.into_iter().for_each(|witness| witness.kill());
     let user = User::new(&world);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use attest::envelope::EnvelopeError;
-use attest::judge::Judge;
+use attest::judge::{Judge, Leaf};
 use attest::predicate::{Action, Advisory, Affected, ControlHead, Kind, Severity};
 use attest::statement::StatementError;
 use attest::{Envelope, Predicate, Statement};
@@ -30,6 +30,9 @@ pub enum AdviseError {
     /// The log refused it.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// There is no such advisory to second.
+    #[error("the log has no advisory of the name {0}")]
+    Unknown(String),
     /// The wait expired: it is not published, and may be later.
     #[error("the log has not published it within {0} seconds; run: tally sync, and look whether it is there before you repeat it")]
     Pending(u64),
@@ -50,7 +53,7 @@ pub async fn advise(
     wait: u64,
 ) -> Result<TlogProof, AdviseError> {
     let knowledge = syncer.know(&syncer.lookup(&[]).await?)?;
-    let statement = statement(command, &knowledge, now);
+    let statement = statement(command, &knowledge, now)?;
     statement.check()?;
     let entry = Envelope::sign(statement.encode(), signer)?.encode();
     match syncer.log.submit(entry.clone(), Duration::from_secs(wait)).await? {
@@ -62,17 +65,24 @@ pub async fn advise(
     }
 }
 
-fn statement(command: &AdviseCommand, knowledge: &Knowledge, now: u64) -> Statement {
+fn statement(command: &AdviseCommand, knowledge: &Knowledge, now: u64) -> Result<Statement, AdviseError> {
     let judge = knowledge.judge();
-    match command {
+    Ok(match command {
         AdviseCommand::Warn { text, package, severity, from, before } => {
             let affected =
                 package.iter().map(|purl| Affected { before: before.clone(), digests: Vec::new(), from: from.clone(), purl: purl.clone() });
             advisory(judge, text, Action::Warn, (*severity).into(), affected.collect())
         }
         AdviseCommand::Withdraw { text } => advisory(judge, text, Action::Withdraw, Severity::Low, Vec::new()),
+        AdviseCommand::Second { id, .. } => newest(knowledge, id).ok_or_else(|| AdviseError::Unknown(id.clone()))?,
         AdviseCommand::Head { .. } => control_head(knowledge, now),
-    }
+    })
+}
+
+/// The newest advisory of this name, word for word: seconding it is saying exactly the same.
+fn newest(knowledge: &Knowledge, id: &str) -> Option<Statement> {
+    let said = |leaf: &&Leaf| matches!(&leaf.statement.predicate, Predicate::Advisory(advisory) if advisory.id == id);
+    knowledge.about(Advisory::SUBJECT).iter().rev().find(said).map(|leaf| leaf.statement.clone())
 }
 
 fn advisory(judge: &Judge, text: &AdviseText, action: Action, severity: Severity, affected: Vec<Affected>) -> Statement {

@@ -197,6 +197,16 @@ pub enum AdviseCommand {
         #[command(flatten)]
         text: AdviseText,
     },
+    /// Say the same as another member of the team, so that the threshold is reached
+    #[command(after_help = "Example:\n  tally advise second --key mine.key --id TSA-2026-0001")]
+    Second {
+        /// How to sign and wait
+        #[command(flatten)]
+        signing: SigningArgs,
+        /// The warning's name; the newest advisory of this name is repeated
+        #[arg(long)]
+        id: String,
+    },
     /// Vouch for the newest roles and advisories; to be run every few minutes
     #[command(after_help = "Example:\n  tally advise head --key team.key")]
     Head {
@@ -267,7 +277,7 @@ impl AdviseCommand {
     pub fn signing(&self) -> &SigningArgs {
         match self {
             Self::Warn { text, .. } | Self::Withdraw { text } => &text.signing,
-            Self::Head { signing } => signing,
+            Self::Second { signing, .. } | Self::Head { signing } => signing,
         }
     }
 }

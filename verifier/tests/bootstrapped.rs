@@ -68,7 +68,7 @@ fn attested(world: &mut World, root: &Path) -> Vec<(Purl, Manifest)> {
 }
 
 #[test]
-#[ignore = "downloads and unpacks a Debian root: minutes; run by make test-slow"]
+#[ignore = "downloads and unpacks a Debian root, which takes minutes: run with --ignored"]
 fn a_bootstrapped_root_is_clean_and_every_flipped_byte_is_found() {
     let dir = tempfile::tempdir().unwrap();
     let root = bootstrapped(dir.path());
