@@ -88,7 +88,12 @@ fn one(text: &mut String, finding: &Finding, command: &str) {
         writeln!(text, "{:<17} {place}{}{package}", finding.kind.name(), if place.is_empty() || package.is_empty() { "" } else { "  of " });
     let _ = writeln!(text, "    {}", printable(finding.why.as_bytes()));
     if let (Some(expected), Some(found)) = (&finding.expected, &finding.found) {
-        let _ = writeln!(text, "    attested: {}\n    found:    {}", printable(expected.as_bytes()), printable(found.as_bytes()));
+        let (one, other) = match finding.kind {
+            Kind::BuilderConflict | Kind::Dissent => ("one says ", "the other"),
+            Kind::RolledBack | Kind::PackageState => ("expected:", "found:   "),
+            _ => ("attested:", "found:   "),
+        };
+        let _ = writeln!(text, "    {one} {}\n    {other} {}", printable(expected.as_bytes()), printable(found.as_bytes()));
     }
     if !finding.attested.by.is_empty() {
         let _ = writeln!(text, "    attested by {}", printable(finding.attested.to_string().as_bytes()));
