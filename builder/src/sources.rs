@@ -205,12 +205,15 @@ fn source(uri: &str, suite: &str, components: Vec<String>, place: &str) -> Resul
     if suite.ends_with('/') || components.is_empty() {
         return Err(SourcesError::Flat { place: place.to_owned() });
     }
-    let known = ["http://", "https://", "file:/", "copy:/"].iter().any(|scheme| uri.starts_with(scheme));
+    let uri = uri.trim_end_matches('/');
+    let behind = |scheme: &str| uri.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty());
+    let host = |scheme: &str| behind(scheme) && !uri[scheme.len()..].starts_with('/');
+    let known = host("http://") || host("https://") || behind("file:/") || behind("copy:/");
     let plain = |word: &str| word.bytes().all(|byte| byte.is_ascii_graphic() && !b"[]\"'\\$`".contains(&byte));
     if !known || !plain(uri) || !plain(suite) || !components.iter().all(|component| plain(component)) {
         return Err(SourcesError::Malformed { place: place.to_owned() });
     }
-    Ok(Source { uri: uri.trim_end_matches('/').to_owned(), suite: suite.to_owned(), components })
+    Ok(Source { uri: uri.to_owned(), suite: suite.to_owned(), components })
 }
 
 fn belongs(name: &str, suite: &str) -> bool {
@@ -284,7 +287,12 @@ mod tests {
         assert!(flat("deb http://a ./\n") && flat("deb http://a s\n"));
         let malformed = |text| matches!(list(text), Err(SourcesError::Malformed { .. }));
         assert!(malformed("deb http://a\n") && malformed("rpm http://a s main\n") && malformed("deb [trusted=yes http://a s main\n"));
-        assert!(malformed("deb cdrom:[x] s main\n") && malformed("deb http://a/$(id) s main\n") && malformed("nonsense\n"));
+        assert!(
+            malformed("deb cdrom:[x] s main\n")
+                && malformed("deb http:/// s main\n")
+                && malformed("deb http://a/$(id) s main\n")
+                && malformed("nonsense\n")
+        );
     }
 
     #[test]
