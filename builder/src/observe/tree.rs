@@ -82,6 +82,9 @@ impl Tree {
             return Err(TreeError::Malformed("it is almost empty"));
         }
         tree.shift(first_id);
+        for caps in tree.paths.values_mut().filter_map(|found| found.caps.as_mut()) {
+            plain_capability(caps, first_id);
+        }
         Ok(tree)
     }
 
@@ -215,6 +218,16 @@ fn capability<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<Option<Vec<u8>>,
     Ok(None)
 }
 
+/// In a user namespace, Linux keeps a capability with the namespace's root (revision 3, capabilities(7)); outside of one the same call
+/// would have made revision 2.
+fn plain_capability(caps: &mut Vec<u8>, first_id: u64) {
+    let [_, _, _, 3, .., a, b, c, d] = caps[..] else { return };
+    if caps.len() == 24 && u64::from(u32::from_le_bytes([a, b, c, d])) == first_id {
+        caps.truncate(20);
+        caps[3] = 2;
+    }
+}
+
 /// A relative path without `.` parts; `None` if it has `..` parts.
 fn plain(path: &[u8]) -> Option<Vec<u8>> {
     let mut plain = Vec::new();
@@ -279,6 +292,20 @@ mod tests {
             }
         }
         builder.into_inner().unwrap()
+    }
+
+    #[test]
+    fn capabilities_of_a_namespace_are_those_of_its_root() {
+        let plain = |text: &str, first_id| {
+            let mut caps = hex::decode(text).unwrap();
+            plain_capability(&mut caps, first_id);
+            hex::encode(caps)
+        };
+        let (two, three) = ("0100000200200000000000000000000000000000", "0100000300200000000000000000000000000000e0930400");
+        assert_eq!(plain(three, 300_000), two);
+        assert_eq!(plain(three, 200_000), three);
+        assert_eq!(plain(two, 300_000), two);
+        assert_eq!(plain("03", 0), "03");
     }
 
     fn filler() -> Vec<(&'static str, EntryType, &'static str)> {
