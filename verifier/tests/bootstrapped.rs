@@ -19,7 +19,8 @@ mmdebstrap --quiet --variant=minbase --architectures=amd64,i386 --include=man-db
   --skip=cleanup/apt/cache,cleanup/apt bookworm root "deb ${mirror:-http://deb.debian.org/debian} bookworm main"
 cd root/var/cache/apt/archives
 options="-o Dir::Etc::SourceList=$OLDPWD/root/etc/apt/sources.list -o Dir::Etc::SourceParts=/dev/null -o Dir::State=$OLDPWD/root/var/lib/apt
-  -o Dir::State::status=$OLDPWD/root/var/lib/dpkg/status -o APT::Architecture=amd64 -o APT::Sandbox::User=root"
+  -o Dir::State::status=$OLDPWD/root/var/lib/dpkg/status -o APT::Architecture=amd64 -o APT::Architectures::=amd64
+  -o APT::Architectures::=i386 -o APT::Sandbox::User=root"
 apt-get $options -q download $(dpkg-query --admindir="$OLDPWD/root/var/lib/dpkg" -W -f '${Package}:${Architecture}=${Version}\n' | sed 's/:all=/=/')
 "#;
 
