@@ -151,15 +151,23 @@ impl Podman {
         if finished.exit == 0 { Ok(()) } else { Err(PodmanError::NoRuntime(finished.log)) }
     }
 
-    /// Removes one container with everything that belongs to it.
+    /// Removes one container with everything that belongs to it. Podman unmounts what a container used a moment after it has ended, and
+    /// until then refuses: that is tried again.
     ///
     /// # Errors
-    /// If Podman refuses.
+    /// If Podman keeps refusing.
     pub async fn remove(&self, id: &str) -> Result<(), PodmanError> {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        match self.docker.remove_container(id, Some(options)).await {
-            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
-            result => result.map_err(api("remove a container")),
+        let mut tries = 0;
+        loop {
+            match self.docker.remove_container(id, Some(options.clone())).await {
+                Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => return Ok(()),
+                Err(bollard::errors::Error::DockerResponseServerError { status_code: 409 | 500, .. }) if tries < REMOVE_TRIES => {
+                    tries += 1;
+                    tokio::time::sleep(Duration::from_millis(200) * tries).await;
+                }
+                result => return result.map_err(api("remove a container")),
+            }
         }
     }
 
@@ -190,5 +198,6 @@ impl Podman {
     }
 }
 
+const REMOVE_TRIES: u32 = 8;
 /// The label's key.
 const LABEL: &str = "dev.tallystick.builder";
