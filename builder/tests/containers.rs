@@ -29,6 +29,8 @@ fn suite() -> String {
 struct Builder {
     dir: PathBuf,
     config: String,
+    /// Whose image is used here; it goes with this one.
+    maker: Option<Box<Self>>,
 }
 
 impl Builder {
@@ -37,7 +39,7 @@ impl Builder {
         let config = dir.join(format!("{name}.toml"));
         let text = format!("dir = \"{name}\"\nsuite = \"{}\"\n{more}", suite());
         fs::write(&config, text).unwrap();
-        Self { dir: home.dir().to_owned(), config: config.display().to_string() }
+        Self { dir: home.dir().to_owned(), config: config.display().to_string(), maker: None }
     }
 
     fn attest(&self, packages: &[&str]) -> std::process::Output {
@@ -170,9 +172,8 @@ fn local_builder(dir: &Path, repository: &Repository, options: &str, more: &str)
         "keyring = \"{}\"\nsources = \"local.list\"\nimage = \"{image}\"\n{more}vendors = {{ Tests = \"tests\" }}\n",
         keyring.display()
     );
-    let builder = Builder::new(dir, "local", &text);
-    // The image must outlive its maker's clean-up.
-    std::mem::forget(maker);
+    let mut builder = Builder::new(dir, "local", &text);
+    builder.maker = Some(Box::new(maker));
     builder
 }
 
