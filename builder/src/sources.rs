@@ -68,7 +68,7 @@ impl SourcesError {
             Self::Unauthenticated { .. } => "remove the option and put the repository's key into the keyring, or remove the source",
             Self::NoSource { .. } => "set `mirror` in [bootstrap], or `sources`, in the configuration",
             _ => {
-                "name a sources list with entries such as `deb http://deb.debian.org/debian bookworm main` as `sources` in the configuration"
+                "name a sources list with entries such as `deb http://mirror.example/debian bookworm main` as `sources` in the configuration"
             }
         }
     }

@@ -16,7 +16,7 @@ const MAKE: &str = r#"
 mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Codename: bookworm' | head -n 1)
 mmdebstrap --quiet --variant=minbase --architectures=amd64,i386 --include=man-db,dbus,iputils-ping,zlib1g:i386,vim-tiny \
   --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
-  --skip=cleanup/apt/cache,cleanup/apt bookworm root "deb ${mirror:-http://deb.debian.org/debian} bookworm main"
+  --skip=cleanup/apt/cache,cleanup/apt bookworm root "deb ${mirror:?this machine has no apt source for bookworm} bookworm main"
 cd root/var/cache/apt/archives
 options="-o Dir::Etc::SourceList=$OLDPWD/root/etc/apt/sources.list -o Dir::Etc::SourceParts=/dev/null -o Dir::State=$OLDPWD/root/var/lib/apt
   -o Dir::State::status=$OLDPWD/root/var/lib/dpkg/status -o APT::Architecture=amd64 -o APT::Architectures::=amd64

@@ -281,7 +281,7 @@ mod tests {
             let source = Source { uri: uri.to_owned(), suite: "bookworm".to_owned(), components: Vec::new() };
             file_name(&source, "main/binary-amd64/Packages").display().to_string()
         };
-        assert_eq!(name("http://deb.debian.org/debian"), "deb.debian.org_debian_dists_bookworm_main_binary-amd64_Packages");
+        assert_eq!(name("http://mirror.example/debian"), "mirror.example_debian_dists_bookworm_main_binary-amd64_Packages");
         assert_eq!(name("http://127.0.0.1:80/a_b"), "127.0.0.1:80_a%5fb_dists_bookworm_main_binary-amd64_Packages");
         assert_eq!(name("http://user:word@h/~x"), "h_%7ex_dists_bookworm_main_binary-amd64_Packages");
         assert_eq!(name("file:/srv/r"), "_srv_r_dists_bookworm_main_binary-amd64_Packages");
