@@ -13,7 +13,7 @@ use tlog::{Policy, TlogProof, VerifierKey};
 
 use crate::accept::Accept;
 use crate::advise::AdviseError;
-use crate::cache::Cache;
+use crate::cache::{Cache, CacheLock};
 use crate::check;
 use crate::cli::{
     AdviseCommand, AuditCommand, BundleCommand, CheckArgs, Cli, Command, ExplainArgs, OutputArgs, ProofCommand, SyncArgs, VerifyArgs,
@@ -94,6 +94,12 @@ impl Setup {
         Ok(LogClient::new(&self.config.log)?)
     }
 
+    /// Everything that asks the log asks it under this configuration.
+    fn syncer<'a>(&'a self, log: &'a LogClient, lock: &'a CacheLock) -> Syncer<'a> {
+        let Self { config, rules, policy, cache, .. } = self;
+        Syncer { log, policy, roles_pin: config.roles_sha256, vendors: &rules.vendors, cache, lock }
+    }
+
     /// A fork's evidence goes into the cache; the message names the file.
     fn keep_evidence(&self, error: SyncError) -> Failure {
         match error {
@@ -131,14 +137,7 @@ fn threads() -> usize {
 fn sync(setup: &Setup, args: &SyncArgs) -> Result<u8, Failure> {
     let log = setup.log()?;
     let lock = setup.cache.lock(PATIENCE)?;
-    let syncer = Syncer {
-        log: &log,
-        policy: &setup.policy,
-        roles_pin: setup.config.roles_sha256,
-        vendors: &setup.rules.vendors,
-        cache: &setup.cache,
-        lock: &lock,
-    };
+    let syncer = setup.syncer(&log, &lock);
     let roots: Vec<&Path> = args.root.iter().map(PathBuf::as_path).collect();
     let work = async {
         if args.full {
@@ -241,14 +240,7 @@ fn check_files(setup: &Setup, args: &CheckArgs) -> Result<u8, Failure> {
 fn look_up(setup: &Setup, checked: &[check::Checked]) -> Result<Knowledge, Failure> {
     let lock = setup.cache.lock(PATIENCE)?;
     let log = setup.log()?;
-    let syncer = Syncer {
-        log: &log,
-        policy: &setup.policy,
-        roles_pin: setup.config.roles_sha256,
-        vendors: &setup.rules.vendors,
-        cache: &setup.cache,
-        lock: &lock,
-    };
+    let syncer = setup.syncer(&log, &lock);
     let ask = async {
         let control = syncer.know(&syncer.lookup(&[]).await?)?;
         let namespaces = syncer.namespaces(&control);
@@ -303,14 +295,7 @@ fn advise(setup: &Setup, command: &AdviseCommand) -> Result<u8, Failure> {
     let signer = client::keys::load(&signing.key).map_err(|error| Failure::File(error.to_string()))?;
     let lock = setup.cache.lock(PATIENCE)?;
     let log = setup.log()?;
-    let syncer = Syncer {
-        log: &log,
-        policy: &setup.policy,
-        roles_pin: setup.config.roles_sha256,
-        vendors: &setup.rules.vendors,
-        cache: &setup.cache,
-        lock: &lock,
-    };
+    let syncer = setup.syncer(&log, &lock);
     let said = block_on(crate::advise::advise(&syncer, command, &*signer, time::now(), signing.wait));
     let proof = said.map_err(|error| Failure::Other(error.into()))?.map_err(|error| match error {
         AdviseError::Sync(error) => setup.keep_evidence(error),
