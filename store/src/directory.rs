@@ -12,15 +12,15 @@
 //! start.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
+use rustix::fs::RenameFlags;
 
+use crate::calls::{Calls, OpenDirectory, Watch};
 use crate::{Store, Swap, check_key, differs};
 
 /// Where temporary files live, below the store's root: a name that no key can have.
@@ -30,6 +30,10 @@ const TEMPORARY: &str = ".tmp";
 #[derive(Debug)]
 pub struct Directory {
     root: PathBuf,
+    calls: Calls,
+    /// Directories that this process has made durable in the ones above them. One that is there already proves nothing: the process
+    /// that made it may have ended before it synced the parent.
+    durable: Mutex<BTreeSet<PathBuf>>,
     /// Swaps read, compare and replace; within one process this makes them one step.
     swapping: Mutex<()>,
     temporaries: AtomicU64,
@@ -41,8 +45,17 @@ impl Directory {
     /// # Errors
     /// What the file system answers: not found, no permission, read-only.
     pub fn open(root: &Path) -> io::Result<Self> {
-        make_directory(&root.join(TEMPORARY))?;
-        Ok(Self::at(root))
+        Self::open_watched(root, None)
+    }
+
+    /// [`Self::open`], with somebody between the store and the file system: for tests of what a crash leaves.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and what `watch` returns.
+    pub fn open_watched(root: &Path, watch: Option<Arc<dyn Watch>>) -> io::Result<Self> {
+        let directory = Self { calls: Calls { watch }, ..Self::at(root) };
+        directory.make_directory(&root.join(TEMPORARY))?;
+        Ok(directory)
     }
 
     /// Opens a directory for reading alone: nothing in it is created, and every write fails where the folder for temporary files is
@@ -56,7 +69,13 @@ impl Directory {
     }
 
     fn at(root: &Path) -> Self {
-        Self { root: root.to_owned(), swapping: Mutex::new(()), temporaries: AtomicU64::new(0) }
+        Self {
+            root: root.to_owned(),
+            calls: Calls::default(),
+            durable: Mutex::default(),
+            swapping: Mutex::new(()),
+            temporaries: AtomicU64::new(0),
+        }
     }
 
     /// Removes the temporary files that an ended process left. Call it only while holding the directory's [`crate::Lock`].
@@ -64,7 +83,7 @@ impl Directory {
     /// # Errors
     /// What listing or removing gave.
     pub fn clean(&self) -> io::Result<()> {
-        fs::read_dir(self.root.join(TEMPORARY))?.try_for_each(|entry| fs::remove_file(entry?.path()))
+        fs::read_dir(self.root.join(TEMPORARY))?.try_for_each(|entry| self.calls.remove(&entry?.path()))
     }
 
     fn path(&self, key: &str) -> io::Result<PathBuf> {
@@ -73,58 +92,82 @@ impl Directory {
     }
 
     /// Step 1: the bytes in a fsynced temporary file.
-    fn stage(&self, value: &[u8]) -> io::Result<Temporary> {
+    fn stage(&self, value: &[u8]) -> io::Result<Temporary<'_>> {
         let number = self.temporaries.fetch_add(1, Ordering::Relaxed);
         let path = self.root.join(TEMPORARY).join(format!("{}-{number}", std::process::id()));
         // A left-over of an earlier process with this number is in nobody's use: the directory's lock is held.
-        remove(&path)?;
-        let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
-        let temporary = Temporary { path: Some(path) };
-        file.write_all(value)?;
-        file.sync_all()?;
+        self.calls.remove(&path)?;
+        let temporary = Temporary { calls: &self.calls, path, is_placed: false };
+        self.calls.write_new(&temporary.path, value)?;
         Ok(temporary)
     }
 
     /// Steps 2 and 3; the caller syncs the returned directory.
-    fn place(&self, mut temporary: Temporary, path: &Path, flags: RenameFlags) -> io::Result<File> {
+    fn place(&self, mut temporary: Temporary<'_>, path: &Path, flags: RenameFlags) -> io::Result<OpenDirectory> {
         let parent = path.parent().unwrap_or(&self.root);
-        make_directory(parent)?;
-        // Held open across the rename, so that an error in writing back the directory is reported to this descriptor.
-        let directory = File::open(parent)?;
-        if let Some(from) = &temporary.path {
-            renameat_with(CWD, from, CWD, path, flags)?;
-        }
-        temporary.path = None;
+        self.make_directory(parent)?;
+        let directory = Calls::open_directory(parent)?;
+        self.calls.rename(&temporary.path, path, flags)?;
+        temporary.is_placed = true;
         Ok(directory)
     }
 
+    /// Creates a directory and its missing parents, each made durable in the one above it.
+    fn make_directory(&self, path: &Path) -> io::Result<()> {
+        if !path.starts_with(&self.root) || path == self.root {
+            return Ok(());
+        }
+        if self.durable.lock().unwrap_or_else(PoisonError::into_inner).contains(path) {
+            return Ok(());
+        }
+        let parent = path.parent().ok_or(io::ErrorKind::NotFound)?;
+        self.make_directory(parent)?;
+        if !path.is_dir() {
+            self.calls.create_directory(path)?;
+        }
+        self.calls.sync_directory(&Calls::open_directory(parent)?)?;
+        self.durable.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
+        Ok(())
+    }
+
+    /// The same bytes again: makes them durable, for the put that wrote them may have failed before its fsync.
+    fn confirm(&self, key: &str, path: &Path, stored: &[u8], value: &[u8]) -> io::Result<OpenDirectory> {
+        if stored != value {
+            return Err(differs(key));
+        }
+        let parent = path.parent().unwrap_or(&self.root);
+        self.make_directory(parent)?;
+        self.calls.sync_stored(path)?;
+        Calls::open_directory(parent)
+    }
+
     /// One object of a put, up to but without the directory's fsync.
-    fn put_unsynced(&self, key: &str, value: &[u8]) -> io::Result<File> {
+    fn put_unsynced(&self, key: &str, value: &[u8]) -> io::Result<OpenDirectory> {
         let path = self.path(key)?;
-        if let Some(stored) = read(&path)? {
-            return confirm(key, &path, &stored, value);
+        if let Some(stored) = self.calls.read(&path)? {
+            return self.confirm(key, &path, &stored, value);
         }
         match self.place(self.stage(value)?, &path, RenameFlags::NOREPLACE) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let stored = read(&path)?.ok_or(error)?;
-                confirm(key, &path, &stored, value)
+                let stored = self.calls.read(&path)?.ok_or(error)?;
+                self.confirm(key, &path, &stored, value)
             }
             placed => placed,
         }
     }
 
     fn replace(&self, path: &Path, value: &[u8]) -> io::Result<()> {
-        self.place(self.stage(value)?, path, RenameFlags::empty())?.sync_all()
+        self.calls.sync_directory(&self.place(self.stage(value)?, path, RenameFlags::empty())?)
     }
 }
 
 impl Store for Directory {
     fn get(&self, key: &str) -> io::Result<Option<Vec<u8>>> {
-        read(&self.path(key)?)
+        self.calls.read(&self.path(key)?)
     }
 
     fn put(&self, key: &str, value: &[u8]) -> io::Result<()> {
-        self.put_unsynced(key, value)?.sync_all()
+        self.calls.sync_directory(&self.put_unsynced(key, value)?)
     }
 
     fn put_all(&self, objects: &[(String, Vec<u8>)]) -> io::Result<()> {
@@ -137,13 +180,13 @@ impl Store for Directory {
                 open.push(directory);
             }
         }
-        open.iter().try_for_each(File::sync_all)
+        open.iter().try_for_each(|directory| self.calls.sync_directory(directory))
     }
 
     fn swap(&self, key: &str, old: Option<&[u8]>, new: &[u8]) -> io::Result<Swap> {
         let path = self.path(key)?;
         let _one_at_a_time = self.swapping.lock().map_err(|_| io::Error::other("a swap panicked"))?;
-        if read(&path)?.as_deref() != old {
+        if self.calls.read(&path)?.as_deref() != old {
             return Ok(Swap::Conflict);
         }
         self.replace(&path, new)?;
@@ -153,12 +196,12 @@ impl Store for Directory {
     fn rewrite(&self, key: &str) -> io::Result<()> {
         let path = self.path(key)?;
         let _one_at_a_time = self.swapping.lock().map_err(|_| io::Error::other("a swap panicked"))?;
-        let value = read(&path)?.ok_or(io::ErrorKind::NotFound)?;
+        let value = self.calls.read(&path)?.ok_or(io::ErrorKind::NotFound)?;
         self.replace(&path, &value)
     }
 
     fn discard(&self, key: &str) -> io::Result<()> {
-        remove(&self.path(key)?)
+        self.calls.remove(&self.path(key)?)
     }
 
     fn list(&self, prefix: &str) -> io::Result<Vec<String>> {
@@ -173,62 +216,19 @@ impl Store for Directory {
 }
 
 /// A file that is removed unless it was renamed away.
-struct Temporary {
-    path: Option<PathBuf>,
+struct Temporary<'a> {
+    calls: &'a Calls,
+    path: PathBuf,
+    is_placed: bool,
 }
 
-impl Drop for Temporary {
+impl Drop for Temporary<'_> {
     fn drop(&mut self) {
-        if let Some(path) = &self.path {
+        if !self.is_placed {
             // Best effort: what stays is removed by the next start.
-            let _ = fs::remove_file(path);
+            let _ = self.calls.remove(&self.path);
         }
     }
-}
-
-/// The same bytes again: makes them durable, for the put that wrote them may have failed before its fsync.
-fn confirm(key: &str, path: &Path, stored: &[u8], value: &[u8]) -> io::Result<File> {
-    if stored != value {
-        return Err(differs(key));
-    }
-    File::open(path)?.sync_all()?;
-    File::open(path.parent().unwrap_or(path))
-}
-
-fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    // Never follows a link out of the store and never waits at a FIFO.
-    let flags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits().cast_signed();
-    let mut file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened?,
-    };
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other(format!("{} is not a regular file", path.display())));
-    }
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    Ok(Some(bytes))
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
-    }
-}
-
-/// Creates a directory and its missing parents, each made durable in the one above it.
-fn make_directory(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    let parent = path.parent().ok_or(io::ErrorKind::NotFound)?;
-    make_directory(parent)?;
-    match fs::create_dir(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    File::open(parent)?.sync_all()
 }
 
 fn collect(directory: &Path, prefix: &str, keys: &mut Vec<String>) -> io::Result<()> {

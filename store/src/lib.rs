@@ -6,6 +6,7 @@
 //!
 //! The trait is blocking because files block; whoever is asynchronous calls it from a thread made for that.
 
+mod calls;
 mod directory;
 mod faulty;
 mod lock;
@@ -13,6 +14,7 @@ mod memory;
 
 use std::io;
 
+pub use calls::{Call, Watch};
 pub use directory::Directory;
 pub use faulty::{Faulty, When};
 pub use lock::Lock;
