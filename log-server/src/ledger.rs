@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use store::{Store, Swap};
-use tlog::{Checkpoint, ConsistencyProof, Note, SignatureLine, Tree};
+use tlog::{Checkpoint, Note, Prover, SignatureLine, Tree};
 
 use crate::keys::{LogKeys, OwnCheckpoint};
 use crate::layout;
@@ -72,8 +72,8 @@ pub struct Round {
     /// The signed checkpoint; it must not leave the process before [`Ledger::commit`] returned.
     checkpoint: OwnCheckpoint,
     stage: Stage,
-    /// From the committed tree to this one.
-    proof: ConsistencyProof,
+    /// Of the round's entries.
+    prover: Prover,
 }
 
 impl Round {
@@ -140,16 +140,16 @@ impl Ledger {
         Phase::Verify.begins();
         let old = self.committed.tree();
         let edge = verify::stored_edge(&*self.store, &old).map_err(LedgerError::NotCommitted)?;
-        let refuse = |why| LedgerError::NotCommitted(VerifyError::WrongGrowth(why));
-        let batch = edge.edge.append(entries).map_err(|_| refuse("an entry is too long"))?;
+        let refuse = |why: &str| LedgerError::NotCommitted(VerifyError::WrongGrowth(why.to_owned()));
+        let batch = edge.append(entries).map_err(|_| refuse("an entry is too long"))?;
         let stage = Stage::new(old, batch);
-        let proof = verify::verify(&edge, &stage).map_err(LedgerError::NotCommitted)?;
+        let prover = verify::verify(&edge, &stage).map_err(LedgerError::NotCommitted)?;
         let checkpoint = self.keys.sign(stage.new, now.max(self.committed.time)).map_err(|_| refuse("the keys did not sign"))?;
-        Ok(Round { checkpoint, stage, proof })
+        Ok(Round { checkpoint, stage, prover })
     }
 
-    /// Stages the round and commits it. After `Ok`, it happened.
-    pub fn commit(&mut self, round: Round) -> Result<(Stage, ConsistencyProof), LedgerError> {
+    /// Stages the round and commits it. After `Ok`, it happened. Returns what is to be spread, and the proofs of its entries.
+    pub fn commit(&mut self, round: Round) -> Result<(Stage, Prover), LedgerError> {
         Phase::Stage.begins();
         let key = layout::stage(&round.tree());
         self.store.put(&key, &round.stage.encode()).map_err(|error| {
@@ -162,7 +162,7 @@ impl Ledger {
         swap(&*self.store, layout::COMMITTED, Some(&self.committed_bytes), &bytes)?;
         self.committed = round.checkpoint;
         self.committed_bytes = bytes;
-        Ok((round.stage, round.proof))
+        Ok((round.stage, round.prover))
     }
 
     /// Makes the committed round's tiles and bundles durable.

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use store::Store;
-use tlog::plan::{ConsistencyPlan, Tiles};
+use tlog::plan::ConsistencyPlan;
 use tlog::{Hash, SignedCheckpoint, Tree};
 
 use crate::keys::{LogKeys, OwnCheckpoint, OwnError};
 use crate::layout;
 use crate::ledger::{Ledger, Phase, Published};
 use crate::stage::{Stage, StageError};
-use crate::verify::{VerifyError, read, stored_edge};
+use crate::verify::{VerifyError, fetch, read, stored_edge};
 
 /// Why a log cannot be opened. Reads of what is published may go on; nothing may be signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,11 +147,7 @@ pub fn root_at(store: &dyn Store, tree: &Tree, size: u64) -> Result<Hash, Verify
 pub fn consistency(store: &dyn Store, tree: &Tree, size: u64) -> Result<(Hash, tlog::ConsistencyProof), VerifyError> {
     let wrong = || VerifyError::Damaged(format!("the tiles between sizes {size} and {}", tree.size));
     let plan = ConsistencyPlan::new(size, tree).map_err(|_| wrong())?;
-    let mut tiles = Tiles::new();
-    for tile in plan.tiles() {
-        tiles.insert(*tile, read(store, &layout::tile(tile))?);
-    }
-    let (root, proof) = plan.finish(&tiles).map_err(|_| wrong())?;
+    let (root, proof) = plan.finish(&fetch(store, plan.tiles())?).map_err(|_| wrong())?;
     proof.verify(&Tree { size, root }, tree).map_err(|_| wrong())?;
     Ok((root, proof))
 }

@@ -13,7 +13,7 @@ use crate::ledger::{Ledger, LedgerError, Phase};
 use crate::metrics::Metrics;
 use crate::pool::{Entry, Outcome, Pool};
 use crate::quorum::{Consulted, Gathered, Quorum};
-use crate::shared::{Shared, Status, View};
+use crate::shared::{Recent, Shared, Status, View};
 use crate::witnesses::Subject;
 
 /// How the sequencer paces itself.
@@ -70,6 +70,8 @@ pub struct Sequencer<G: Gate> {
     /// Entries of the committed, unpublished tree, from leaf `first`.
     in_flight: Vec<Entry<G::Meta>>,
     first: u64,
+    /// The proofs of the last committed round's entries.
+    recent: Option<Recent>,
     /// When the published checkpoint last got cosignatures, by the log's clock; `None` since the start.
     refreshed: Option<u64>,
 }
@@ -79,9 +81,9 @@ impl<G: Gate> Sequencer<G> {
     pub fn new(parts: Parts<G>) -> Self {
         if let Some(published) = parts.ledger.published() {
             let note = String::from_utf8_lossy(&published.note).into_owned();
-            parts.shared.show(Arc::new(View { tree: published.tree, note, at: 0 }));
+            parts.shared.show(Arc::new(View { tree: published.tree, note, at: 0, round: None }));
         }
-        Self { parts, is_agreed: false, in_flight: Vec::new(), first: 0, refreshed: None }
+        Self { parts, is_agreed: false, in_flight: Vec::new(), first: 0, recent: None, refreshed: None }
     }
 
     /// The log's state.
@@ -152,7 +154,7 @@ impl<G: Gate> Sequencer<G> {
         let now = self.parts.clock.now();
         self.refreshed = Some(now);
         let note = String::from_utf8_lossy(&published.note).into_owned();
-        let view = Arc::new(View { tree: published.tree, note, at: now });
+        let view = Arc::new(View { tree: published.tree, note, at: now, round: self.recent.clone() });
         self.parts.shared.show(view.clone());
         self.parts.shared.set(Status::Running);
         self.parts.metrics.published(&view);
@@ -212,7 +214,8 @@ impl<G: Gate> Sequencer<G> {
         let started = Instant::now();
         let leaves: Vec<&[u8]> = self.in_flight.iter().map(|entry| &entry.leaf[..]).collect();
         let round = self.parts.ledger.prepare(&leaves, self.parts.clock.now())?;
-        let (stage, _) = self.parts.ledger.commit(round)?;
+        let (stage, prover) = self.parts.ledger.commit(round)?;
+        self.recent = Some(Recent { first: self.first, prover: Arc::new(prover) });
         self.parts.metrics.committed(self.in_flight.len());
         self.parts.ledger.spread(&stage)?;
         self.parts.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());

@@ -27,7 +27,6 @@ use crate::layout;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::pool::Pool;
-use crate::prover::Prover;
 use crate::quorum::Quorum;
 use crate::roles::{Bootstrap, Checked, Desk, Manifests, RolesGate, State, open_index, rebuild};
 use crate::sequencer::{Pace, Parts, Sequencer, run};
@@ -156,7 +155,6 @@ impl Opened {
         let store = ledger.store().clone();
         let app = App {
             shared: shared.clone(),
-            prover: Prover::new(store.clone()),
             memory: Arc::new(Semaphore::new(MEMORY_KIB)),
             store,
             metrics: metrics.clone(),

@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use tlog::Tree;
+use tlog::{Prover, Tree};
 
 /// A published tree.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct View {
     /// Size and root.
     pub tree: Tree,
@@ -13,6 +13,23 @@ pub struct View {
     pub note: String,
     /// When it was published here, by the log's clock, in POSIX seconds.
     pub at: u64,
+    /// The round that led to it, if this process made it.
+    pub round: Option<Recent>,
+}
+
+impl PartialEq for View {
+    fn eq(&self, other: &Self) -> bool {
+        (self.tree, &self.note, self.at) == (other.tree, &other.note, other.at)
+    }
+}
+
+/// The proofs of a round's entries, at hand for those who wait for them.
+#[derive(Clone, Debug)]
+pub struct Recent {
+    /// The first of its leaves.
+    pub first: u64,
+    /// Proves it and all that follow.
+    pub prover: Arc<Prover>,
 }
 
 /// How the log stands.

@@ -9,8 +9,7 @@
 //! sha256 <hex of everything before this line>
 //! ```
 
-use tlog::tile::BundleId;
-use tlog::{Hash, Tile, Tree};
+use tlog::{BundleId, Hash, Tile, Tree};
 
 /// What one round of growth writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,10 +74,10 @@ impl Stage {
             return Err(StageError::WrongObjects);
         }
         let mut stage = Self { old, new, bundles: Vec::new(), tiles: Vec::new() };
-        for bundle in new_bundles(old.size, new.size) {
+        for bundle in BundleId::grown(old.size, new.size) {
             stage.bundles.push((bundle, object(&mut rest, &bundle.path())?));
         }
-        for tile in new_tiles(old.size, new.size) {
+        for tile in Tile::grown(old.size, new.size) {
             stage.tiles.push((tile, object(&mut rest, &tile.path())?));
         }
         if rest.is_empty() && stage.encode() == bytes { Ok(stage) } else { Err(StageError::Malformed) }
@@ -94,25 +93,6 @@ impl Stage {
     pub fn keyed(&self) -> Vec<(String, Vec<u8>)> {
         self.objects().map(|(path, bytes)| (format!("public/{path}"), bytes.clone())).collect()
     }
-}
-
-/// The bundles that are new or wider in a tree of `new` leaves than in one of `old`.
-pub fn new_bundles(old: u64, new: u64) -> impl Iterator<Item = BundleId> {
-    grown(old, new).filter_map(|(index, width)| BundleId::new(index, width))
-}
-
-/// The tiles that are new or wider in a tree of `new` leaves than in one of `old`, by level and index.
-pub fn new_tiles(old: u64, new: u64) -> impl Iterator<Item = Tile> {
-    (0..8_u8).flat_map(move |level| {
-        let shift = u32::from(level) * 8;
-        grown(old >> shift, new >> shift).filter_map(move |(index, width)| Tile::new(level, index, width))
-    })
-}
-
-/// Index and width of the groups of 256 that grow when a row grows from `old` to `new` items.
-fn grown(old: u64, new: u64) -> impl Iterator<Item = (u64, u16)> {
-    let range = if new > old { old / 256..new.div_ceil(256) } else { 0..0 };
-    range.map(move |index| (index, u16::try_from((new - index * 256).min(256)).unwrap_or(256)))
 }
 
 fn checked_body(bytes: &[u8]) -> Result<&[u8], StageError> {
@@ -162,8 +142,8 @@ mod tests {
         Stage {
             old: tree(old),
             new: tree(new),
-            bundles: new_bundles(old, new).map(|id| (id, vec![1, b'\n', 3])).collect(),
-            tiles: new_tiles(old, new).map(|id| (id, vec![7; usize::from(id.width()) * 32])).collect(),
+            bundles: BundleId::grown(old, new).map(|id| (id, vec![1, b'\n', 3])).collect(),
+            tiles: Tile::grown(old, new).map(|id| (id, vec![7; usize::from(id.width()) * 32])).collect(),
         }
     }
 
@@ -177,7 +157,7 @@ mod tests {
 
     #[test]
     fn growth_over_a_level_names_both_levels() {
-        let paths: Vec<String> = new_tiles(255, 257).map(|tile| tile.path()).collect();
+        let paths: Vec<String> = Tile::grown(255, 257).map(|tile| tile.path()).collect();
         assert_eq!(paths, ["tile/0/000", "tile/0/001.p/1", "tile/1/000.p/1"]);
     }
 

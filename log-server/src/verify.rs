@@ -1,15 +1,12 @@
 //! Verify before sign: the checks between growing a tree and signing it, on the very bytes that will be staged.
 //!
-//! Everything is derived again from the entry bundles upwards: a bit that flipped in memory or on the disk since the last
-//! signature must end in an error here, never in a signed root. The old side comes from the stored edge, which
-//! [`stored_edge`] has compared with the committed tree.
-
-use std::collections::BTreeMap;
+//! Everything is derived again from the entry bundles upwards ([`tlog::Edge::check`]): a bit that flipped in memory or on the
+//! disk since the last signature must end in an error here, never in a signed root. The old side comes from the stored edge,
+//! which [`stored_edge`] has compared with the committed tree.
 
 use store::Store;
-use tlog::plan::{ConsistencyPlan, EdgePlan, PlanError, Tiles};
-use tlog::tile::BundleId;
-use tlog::{ConsistencyProof, Edge, Hash, Tile, Tree, bundle, hash_leaf};
+use tlog::plan::{EdgePlan, Plan, PlanError, Tiles};
+use tlog::{Edge, Hash, Prover, Tree};
 
 use crate::layout;
 use crate::stage::Stage;
@@ -23,8 +20,8 @@ pub enum VerifyError {
     Missing(String),
     /// An object contradicts the committed tree.
     Damaged(String),
-    /// The grown tree is not what its objects give, or does not extend the old one.
-    WrongGrowth(&'static str),
+    /// The grown tree is not what its objects give, or does not extend the old one; in words.
+    WrongGrowth(String),
 }
 
 impl std::fmt::Display for VerifyError {
@@ -39,135 +36,32 @@ impl std::fmt::Display for VerifyError {
 }
 impl std::error::Error for VerifyError {}
 
-/// The right edge of `tree` as the store has it, with its bytes, compared with the tree's root.
-pub struct StoredEdge {
-    /// For appending.
-    pub edge: Edge,
-    tiles: Tiles,
-}
-
 /// Reads the edge of a tree from the store and recomputes the tree's root from it.
-pub fn stored_edge(store: &dyn Store, tree: &Tree) -> Result<StoredEdge, VerifyError> {
+pub fn stored_edge(store: &dyn Store, tree: &Tree) -> Result<Edge, VerifyError> {
     let plan = EdgePlan::new(tree);
-    let mut tiles = Tiles::new();
-    for tile in plan.tiles() {
-        tiles.insert(*tile, read(store, &layout::tile(tile))?);
-    }
-    let entries = match partial_bundle(tree.size) {
-        Some(id) => read(store, &layout::bundle(&id))?,
-        None => Vec::new(),
-    };
-    let edge = plan.finish(&tiles, &entries).map_err(|error| damaged(error, tree))?;
-    if edge.tree() != *tree {
-        return Err(VerifyError::Damaged("the stored edge".to_owned()));
-    }
-    Ok(StoredEdge { edge, tiles })
-}
-
-/// The partial bundle at the end of a tree; none where the size is a multiple of 256.
-#[must_use]
-pub fn partial_bundle(size: u64) -> Option<BundleId> {
-    BundleId::new(size / 256, u16::try_from(size % 256).ok()?)
+    let tiles = fetch(store, plan.tiles())?;
+    let entries = plan.bundle().map_or(Ok(Vec::new()), |id| read(store, &layout::bundle(&id)))?;
+    plan.finish(&tiles, &entries).map_err(|error| damaged(&error, tree))
 }
 
 /// Checks a round: from the bytes of its bundles to the new root, and from the new root back to the old one. Returns the
-/// consistency proof between the two, which the witnesses will ask for.
-pub fn verify(old: &StoredEdge, stage: &Stage) -> Result<ConsistencyProof, VerifyError> {
-    if stage.old != old.edge.tree() {
-        return Err(VerifyError::WrongGrowth("it grows from another tree than the committed one"));
+/// proofs of the new entries, and thereby the consistency proof that the witnesses will ask for.
+pub fn verify(old: &Edge, stage: &Stage) -> Result<Prover, VerifyError> {
+    if stage.old != old.tree() {
+        return Err(wrong("it grows from another tree than the committed one"));
     }
-    if stage.new.size <= stage.old.size {
-        return Err(VerifyError::WrongGrowth("its size does not grow"));
-    }
-    let staged: Tiles = stage.tiles.iter().cloned().collect();
-    check_bundles(stage, &staged)?;
-    check_parents(&staged)?;
-    check_prefixes(old, stage, &staged)?;
-    check_root(old, stage, &staged)?;
-    check_consistency(old, stage, &staged)
+    let new = old.check(&stage.new, &stage.tiles, &stage.bundles).map_err(wrong)?;
+    let tiles: Tiles = new.tiles().into_iter().chain(stage.tiles.iter().cloned()).collect();
+    let plan = Plan::for_leaves(&stage.new, stage.old.size..stage.new.size);
+    let prover = plan.and_then(|plan| plan.finish(&tiles)).map_err(wrong)?;
+    let (root, proof) = prover.consistency(stage.old.size).map_err(wrong)?;
+    proof.verify(&stage.old, &stage.new).map_err(wrong)?;
+    if root == stage.old.root { Ok(prover) } else { Err(wrong("it is not consistent with the committed tree")) }
 }
 
-/// Every entry is hashed again and compared with its place in the level-0 tile.
-fn check_bundles(stage: &Stage, staged: &Tiles) -> Result<(), VerifyError> {
-    let wrong = VerifyError::WrongGrowth("an entry bundle differs from its tile");
-    for (id, bytes) in &stage.bundles {
-        let entries = bundle::parse(bytes, id.width()).map_err(|_| VerifyError::WrongGrowth("an entry bundle is malformed"))?;
-        let tile = Tile::new(0, id.index(), id.width()).and_then(|tile| staged.get(&tile));
-        let mut hashes = tile.ok_or_else(|| wrong.clone())?.chunks_exact(32);
-        let fits = |entry: &&[u8]| hashes.next().is_some_and(|hash| hash == hash_leaf(entry).as_bytes());
-        if !entries.iter().all(fits) || hashes.next().is_some() {
-            return Err(wrong);
-        }
-    }
-    Ok(())
-}
-
-/// Every full tile's own root stands in the tile above it.
-fn check_parents(staged: &Tiles) -> Result<(), VerifyError> {
-    let by_place: BTreeMap<(u8, u64), &Vec<u8>> = staged.iter().map(|(tile, bytes)| ((tile.level(), tile.index()), bytes)).collect();
-    for (tile, bytes) in staged.iter().filter(|(tile, _)| tile.width() == 256) {
-        let Some(level) = tile.level().checked_add(1) else { continue };
-        let place = usize::try_from(tile.index() % 256).unwrap_or(0) * 32;
-        let above = by_place.get(&(level, tile.index() / 256)).and_then(|above| above.get(place..place + 32));
-        if above != Some(tile_root(bytes).as_bytes().as_slice()) {
-            return Err(VerifyError::WrongGrowth("a full tile differs from the tile above it"));
-        }
-    }
-    Ok(())
-}
-
-/// Where a staged tile widens one of the stored edge, it begins with the same bytes.
-fn check_prefixes(old: &StoredEdge, stage: &Stage, staged: &Tiles) -> Result<(), VerifyError> {
-    for tile in old.tiles.keys() {
-        let widened = staged.iter().find(|(new, _)| (new.level(), new.index()) == (tile.level(), tile.index()));
-        let (Some((_, new)), Some(before)) = (widened, old.tiles.get(tile)) else { continue };
-        if !new.starts_with(before) {
-            return Err(VerifyError::WrongGrowth("a tile changes hashes of the old tree"));
-        }
-    }
-    if stage.bundles.is_empty() {
-        return Err(VerifyError::WrongGrowth("it has no entries"));
-    }
-    Ok(())
-}
-
-/// The new root follows from the new edge.
-fn check_root(old: &StoredEdge, stage: &Stage, staged: &Tiles) -> Result<(), VerifyError> {
-    let plan = EdgePlan::new(&stage.new);
-    let tiles = gather(plan.tiles(), old, staged)?;
-    let entries = match partial_bundle(stage.new.size) {
-        Some(id) => stage.bundles.iter().find(|(bundle, _)| *bundle == id).map_or(&[][..], |(_, bytes)| bytes),
-        None => &[],
-    };
-    let edge = plan.finish(&tiles, entries).map_err(|_| VerifyError::WrongGrowth("its edge does not lead to its root"))?;
-    if edge.tree() == stage.new { Ok(()) } else { Err(VerifyError::WrongGrowth("its edge gives another tree")) }
-}
-
-fn check_consistency(old: &StoredEdge, stage: &Stage, staged: &Tiles) -> Result<ConsistencyProof, VerifyError> {
-    let wrong = VerifyError::WrongGrowth("it is not consistent with the committed tree");
-    let plan = ConsistencyPlan::new(stage.old.size, &stage.new).map_err(|_| wrong.clone())?;
-    let tiles = gather(plan.tiles(), old, staged)?;
-    let (root, proof) = plan.finish(&tiles).map_err(|_| wrong.clone())?;
-    proof.verify(&stage.old, &stage.new).map_err(|_| wrong.clone())?;
-    if root == stage.old.root { Ok(proof) } else { Err(wrong) }
-}
-
-/// Tiles of the grown tree: the staged ones, and those of the old edge that did not change.
-fn gather(wanted: &[Tile], old: &StoredEdge, staged: &Tiles) -> Result<Tiles, VerifyError> {
-    let find = |tile: &Tile| staged.get(tile).or_else(|| old.tiles.get(tile)).map(|bytes| (*tile, bytes.clone()));
-    let found: Option<Tiles> = wanted.iter().map(find).collect();
-    found.ok_or(VerifyError::WrongGrowth("a tile of its edge is missing"))
-}
-
-/// The tree hash of a full tile's 256 hashes.
-fn tile_root(bytes: &[u8]) -> Hash {
-    Tree::of(&hashes(bytes)).root
-}
-
-/// The hashes of a tile.
-#[must_use]
-pub fn hashes(bytes: &[u8]) -> Vec<Hash> {
-    bytes.as_chunks::<32>().0.iter().map(|chunk| Hash::new(*chunk)).collect()
+/// These tiles out of the store.
+pub fn fetch(store: &dyn Store, tiles: &[tlog::Tile]) -> Result<Tiles, VerifyError> {
+    tiles.iter().map(|tile| Ok((*tile, read(store, &layout::tile(tile))?))).collect()
 }
 
 /// An object that must be there.
@@ -176,10 +70,98 @@ pub fn read(store: &dyn Store, key: &str) -> Result<Vec<u8>, VerifyError> {
     found.ok_or_else(|| VerifyError::Missing(key.to_owned()))
 }
 
-fn damaged(error: PlanError, tree: &Tree) -> VerifyError {
+/// Names the object that made a plan fail.
+#[must_use]
+pub fn damaged(error: &PlanError, tree: &Tree) -> VerifyError {
     match error {
-        PlanError::Missing(tile) => VerifyError::Missing(layout::tile(&tile)),
-        PlanError::Malformed(tile) | PlanError::Contradiction(tile) => VerifyError::Damaged(layout::tile(&tile)),
+        PlanError::Missing(tile) => VerifyError::Missing(layout::tile(tile)),
+        PlanError::Malformed(tile) | PlanError::Contradiction(tile) => VerifyError::Damaged(layout::tile(tile)),
+        // They contradict each other; which one is wrong, the root would have to say.
+        PlanError::WrongBundle(id) => VerifyError::Damaged(format!("{} or {}", layout::bundle(id), layout::tile(&id.tile()))),
         _ => VerifyError::Damaged(format!("the stored edge of size {}", tree.size)),
+    }
+}
+
+/// The hashes of a tile.
+#[must_use]
+pub fn hashes(bytes: &[u8]) -> Vec<Hash> {
+    bytes.as_chunks::<32>().0.iter().map(|chunk| Hash::new(*chunk)).collect()
+}
+
+fn wrong(why: impl ToString) -> VerifyError {
+    VerifyError::WrongGrowth(why.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An edge of 250 leaves and a round that grows it to 900: full bundles and tiles in the middle, partial ones at the end.
+    fn round() -> (Edge, Stage) {
+        let entries: Vec<Vec<u8>> = (0..900).map(|n| format!("entry {n}").into_bytes()).collect();
+        let entries: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
+        let old = Edge::empty().append(&entries[..250]).unwrap().edge;
+        let batch = old.append(&entries[250..]).unwrap();
+        let stage = Stage::new(old.tree(), batch);
+        (old, stage)
+    }
+
+    #[test]
+    fn a_sound_round_proves_its_entries_and_its_growth() {
+        let (old, stage) = round();
+        let prover = verify(&old, &stage).unwrap();
+        for index in [250, 255, 256, 700, 899] {
+            let (leaf, proof) = prover.inclusion(index).unwrap();
+            assert_eq!(leaf, tlog::hash_leaf(format!("entry {index}").as_bytes()));
+            assert_eq!(proof.verify(&stage.new, index, &leaf), Ok(()));
+        }
+    }
+
+    #[test]
+    fn every_missing_object_is_noticed_also_in_the_middle() {
+        let (old, stage) = round();
+        assert!(stage.tiles.len() >= 5 && stage.bundles.len() >= 4);
+        for n in 0..stage.tiles.len() {
+            let mut fewer = stage.clone();
+            let (tile, _) = fewer.tiles.remove(n);
+            let VerifyError::WrongGrowth(why) = verify(&old, &fewer).unwrap_err() else { panic!("not the growth's fault") };
+            assert!(why.contains(&tile.path()), "{why}");
+        }
+        for n in 0..stage.bundles.len() {
+            let mut fewer = stage.clone();
+            let (id, _) = fewer.bundles.remove(n);
+            let VerifyError::WrongGrowth(why) = verify(&old, &fewer).unwrap_err() else { panic!("not the growth's fault") };
+            assert!(why.contains(&id.path()), "{why}");
+        }
+    }
+
+    #[test]
+    fn every_changed_object_is_noticed() {
+        let (old, stage) = round();
+        for n in 0..stage.tiles.len() {
+            let mut changed = stage.clone();
+            changed.tiles[n].1[17] ^= 4;
+            assert!(verify(&old, &changed).is_err(), "{}", stage.tiles[n].0.path());
+        }
+        for n in 0..stage.bundles.len() {
+            let mut changed = stage.clone();
+            *changed.bundles[n].1.last_mut().unwrap() ^= 4;
+            assert!(verify(&old, &changed).is_err(), "{}", stage.bundles[n].0.path());
+        }
+    }
+
+    #[test]
+    fn another_old_tree_or_root_is_refused() {
+        let (old, stage) = round();
+        let other = Edge::empty().append(&[b"other"]).unwrap().edge;
+        assert!(verify(&other, &stage).is_err());
+        for (old_root, new_root) in [(Hash::EMPTY, stage.new.root), (stage.old.root, Hash::EMPTY)] {
+            let mut lie = stage.clone();
+            (lie.old.root, lie.new.root) = (old_root, new_root);
+            assert!(verify(&old, &lie).is_err());
+        }
+        let mut still = stage.clone();
+        still.new = still.old;
+        assert!(verify(&old, &still).is_err());
     }
 }

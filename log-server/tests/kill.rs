@@ -19,7 +19,7 @@ use tally_log::clock::SystemClock;
 use tally_log::config::Settings;
 use tally_log::entries::Entries;
 use tally_log::ledger::Phase;
-use tally_log::prover::Prover;
+use tally_log::prover;
 use tally_log::{fsck, init};
 use tlog::{SignedCheckpoint, VerifierKey, hash_leaf};
 
@@ -209,11 +209,12 @@ fn verify(log: &Path, keys: &[VerifierKey], acknowledged: &[(u64, Vec<u8>)]) {
     let checkpoint = published(log);
     checkpoint.verify_log(keys).unwrap();
     let store: Arc<dyn Store> = Arc::new(Directory::open_read_only(log).unwrap());
-    let prover = Prover::new(store.clone());
+    let indices: Vec<u64> = acknowledged.iter().map(|(index, _)| *index).collect();
+    let prover = prover::stored(&*store, &checkpoint.tree(), &indices).unwrap();
     let mut entries = Entries::new(&*store, checkpoint.tree().size);
     for (index, leaf) in acknowledged {
         assert_eq!(&entries.leaf(*index).unwrap(), leaf, "entry {index}");
-        let proof = prover.prove(&checkpoint.tree(), *index, &hash_leaf(leaf)).unwrap();
+        let proof = prover::inclusion_of(&prover, *index, &hash_leaf(leaf)).unwrap();
         proof.verify(&checkpoint.tree(), *index, &hash_leaf(leaf)).unwrap();
     }
     let report = fsck::check(&fsck::DirectorySource::open(log).unwrap(), keys).unwrap();

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::entries::{Place, Standing, admit, place};
 use super::{App, Problem, body, problem, reads};
+use crate::prover;
 
 /// One line of the answer.
 #[derive(Serialize)]
@@ -77,14 +78,16 @@ fn admit_all(app: &App, body: &Bytes, lines: &[std::ops::Range<usize>]) -> Vec<R
 
 /// All proofs lead to one checkpoint: the newest at the time of the answer, which covers every accepted line.
 fn answer(app: &App, places: Vec<Result<Option<Place>, Problem>>) -> Result<String, Problem> {
-    let view = app.shared.view().filter(|_| places.iter().any(|place| matches!(place, Ok(Some(_)))));
+    let indices: Vec<u64> = places.iter().flatten().flatten().map(|(index, _)| *index).collect();
+    let view = app.shared.view().filter(|_| !indices.is_empty());
+    let prover = view.as_ref().map(|view| prover::prover(&*app.store, view, &indices)).transpose()?;
     let mut text = match &view {
         Some(view) => serde_json::json!({ "checkpoint": view.note }).to_string(),
         None => "{}".to_owned(),
     };
     for place in places {
-        let line = match (place, &view) {
-            (Ok(Some((index, _))), Some(view)) => Line::Logged { index, proof: encode(&app.prover.prove_stored(&view.tree, index)?.1) },
+        let line = match (place, &prover) {
+            (Ok(Some((index, _))), Some(prover)) => Line::Logged { index, proof: encode(&prover::inclusion(prover, index)?.1) },
             (Ok(_), _) => Line::Pending { status: 202 },
             (Err(problem), _) => Line::Refused { status: problem.status().as_u16(), error: problem.text() },
         };

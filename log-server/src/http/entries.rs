@@ -13,6 +13,7 @@ use tokio::sync::oneshot::Receiver;
 use super::{App, Problem, body, problem, reads};
 use crate::entries::Entries;
 use crate::pool::Outcome;
+use crate::prover;
 use crate::roles::{Checked, Desk};
 use crate::shared::View;
 
@@ -66,7 +67,7 @@ pub async fn place(standing: Standing, wait: Duration) -> Result<Option<Place>, 
 /// The proof as C2SP tlog-proof. Where the key had signed the same payload before with other bytes, the proof is of the stored
 /// leaf, which then comes along as `extra`.
 fn proof(app: &App, index: u64, view: &View, submitted: &[u8]) -> Result<Response, Problem> {
-    let (stored, proof) = app.prover.prove_stored(&view.tree, index)?;
+    let (stored, proof) = prover::inclusion(&*prover::prover(&*app.store, view, &[index])?, index)?;
     let extra = if stored == hash_leaf(submitted) { None } else { Some(Entries::new(&*app.store, view.tree.size).leaf(index)?) };
     let checkpoint = SignedCheckpoint::parse(view.note.as_bytes()).map_err(|_| Problem::Broken)?;
     let text = TlogProof { extra, index, proof, checkpoint }.encode();

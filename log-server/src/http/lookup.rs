@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use super::{App, Problem, batch, body, reads};
 use crate::entries::Entries;
+use crate::prover;
 use crate::roles::{Desk, Submission, parts};
 use crate::shared::View;
 
@@ -70,10 +71,10 @@ fn write(app: &App, view: &View, queries: &[String], candidates: &BTreeSet<u64>,
     let wanted: BTreeSet<&str> = queries.iter().map(String::as_str).collect();
     let mut piece = format!("{}\n", serde_json::json!({ "checkpoint": view.note }));
     let mut entries = Entries::new(&*app.store, view.tree.size);
-    for index in candidates {
-        match line(app, view, &wanted, &mut entries, *index) {
-            Ok(Some(line)) => piece.push_str(&line),
-            Ok(None) => {}
+    let candidates: Vec<u64> = candidates.iter().copied().collect();
+    for some in candidates.chunks(TOGETHER) {
+        match lines(app, view, &wanted, &mut entries, some) {
+            Ok(lines) => piece.push_str(&lines),
             Err(problem) => {
                 let _ = out.blocking_send(Err(std::io::Error::other(problem.text())));
                 return;
@@ -86,16 +87,22 @@ fn write(app: &App, view: &View, queries: &[String], candidates: &BTreeSet<u64>,
     let _ = out.blocking_send(Ok(Bytes::from(piece)));
 }
 
-/// The index names candidates by half a hash; the leaf itself says whether it matches.
-fn line(app: &App, view: &View, wanted: &BTreeSet<&str>, entries: &mut Entries<'_>, index: u64) -> Result<Option<String>, Problem> {
-    let leaf = entries.leaf(index)?;
-    let terms = parts(&leaf).as_ref().map(Submission::row).map(|row| row.terms).unwrap_or_default();
-    if !terms.iter().any(|term| wanted.contains(term.as_str())) {
-        return Ok(None);
+/// The index names candidates by half a hash; the leaves themselves say whether they match.
+fn lines(app: &App, view: &View, wanted: &BTreeSet<&str>, entries: &mut Entries<'_>, some: &[u64]) -> Result<String, Problem> {
+    let prover = prover::prover(&*app.store, view, some)?;
+    let mut lines = String::new();
+    for index in some {
+        let leaf = entries.leaf(*index)?;
+        let terms = parts(&leaf).as_ref().map(Submission::row).map(|row| row.terms).unwrap_or_default();
+        if !terms.iter().any(|term| wanted.contains(term.as_str())) {
+            continue;
+        }
+        let proof = prover::inclusion_of(&prover, *index, &tlog::hash_leaf(&leaf))?;
+        let found = Found { index: *index, leaf: STANDARD.encode(&leaf), proof: batch::encode(&proof) };
+        lines += &serde_json::to_string(&found).map_err(|_| Problem::Broken)?;
+        lines.push('\n');
     }
-    let proof = app.prover.prove(&view.tree, index, &tlog::hash_leaf(&leaf))?;
-    let found = Found { index, leaf: STANDARD.encode(&leaf), proof: batch::encode(&proof) };
-    Ok(Some(serde_json::to_string(&found).map_err(|_| Problem::Broken)? + "\n"))
+    Ok(lines)
 }
 
 /// Largest body in bytes.
@@ -104,5 +111,7 @@ const MAX_BODY: usize = 1 << 20;
 const MAX_QUERIES: usize = 10_000;
 /// Most leaves in one answer.
 const MAX_FOUND: usize = 200_000;
+/// Leaves that are proven together, so that their tiles are read once: at most some 16 KiB of memory for each.
+const TOGETHER: usize = 64;
 /// Bytes that are sent together.
 const PIECE: usize = 64 << 10;

@@ -23,7 +23,6 @@ use tokio::sync::Semaphore;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::pool::Pool;
-use crate::prover::Prover;
 use crate::roles::Desk;
 use crate::shared::Shared;
 
@@ -36,8 +35,6 @@ pub struct App {
     pub shared: Arc<Shared>,
     /// Where tiles, bundles and manifests are read from.
     pub store: Arc<dyn Store>,
-    /// Proves leaves of published trees.
-    pub prover: Prover,
     /// Memory for the bodies of large requests, in KiB.
     pub memory: Arc<Semaphore>,
     /// What is counted.
