@@ -8,6 +8,7 @@
 
 mod calls;
 mod directory;
+pub mod disk;
 mod faulty;
 mod lock;
 mod memory;
