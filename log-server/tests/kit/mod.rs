@@ -3,6 +3,7 @@
 
 pub mod http_witness;
 pub mod served;
+pub mod watched;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
