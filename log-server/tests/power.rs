@@ -6,42 +6,16 @@
 
 mod kit;
 
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use kit::watched::{Answers, Moment, is_whole, written};
-use kit::{TestLog, World};
+use kit::World;
+use kit::watched::{Answers, EIO, Moment, is_whole, leaves, life, made, spread, step, written};
 use store::Directory;
 use store::disk::{Disk, Fate, Image, Recorder};
 use tally_log::sequencer::Turn;
 
 /// One moment and what a cut then may leave.
 type Cuts = Arc<Mutex<Vec<(Moment, Vec<Image>)>>>;
-
-fn leaves(numbers: std::ops::Range<u32>) -> Vec<Vec<u8>> {
-    numbers.map(|n| [&n.to_be_bytes()[..], &[7; 40]].concat()).collect()
-}
-
-/// A tile that fills and reaches the next level, small rounds, a quorum that comes late, and an idle head that is cosigned afresh.
-fn life(world: &World, log: &mut TestLog, answers: &Answers) {
-    answers.submit(log, leaves(0..3));
-    answers.submit(log, leaves(3..254));
-    answers.submit(log, leaves(254..259));
-    world.away(2);
-    answers.submit(log, leaves(259..260));
-    world.away(0);
-    log.settle();
-    world.clock.pass(700);
-    log.settle();
-    answers.submit(log, leaves(260..262));
-}
-
-/// A new log in `dir`, before anything happened to it; its disk.
-fn made(dir: &Path) -> (World, Disk) {
-    let recorder = Arc::new(Recorder::new(Disk::new(dir), Box::new(|_, _, _| Fate::Happens)));
-    let world = World::new(Arc::new(Directory::open_watched(dir, Some(recorder.clone())).unwrap()));
-    (world, recorder.disk().1)
-}
 
 /// Follows a log from here on and notes what a cut would leave, before every call that changes anything.
 fn noting(disk: Disk, world: &World, answers: &Answers, more: u64) -> (Arc<Recorder>, Cuts) {
@@ -69,13 +43,6 @@ fn lived(more: u64) -> (World, Answers, Vec<(Moment, Vec<Image>)>) {
     let mut cuts = std::mem::take(&mut *cuts.lock().unwrap());
     cuts.push(last);
     (world, answers, cuts)
-}
-
-/// Every `n`-th of the cases, or all of them.
-fn spread<T>(cases: Vec<T>, most: usize) -> Vec<T> {
-    let is_all = std::env::var("TALLY_CASES").is_ok_and(|value| value == "all");
-    let step = if is_all { 1 } else { cases.len().div_ceil(most).max(1) };
-    cases.into_iter().step_by(step).collect()
 }
 
 #[test]
@@ -134,7 +101,7 @@ fn a_killed_process_whose_successor_loses_its_power_loses_nothing() {
         let (world, disk) = made(dir.path());
         let answers = Answers::default();
         let dies = move |number, _: &store::Call<'_>, _: &Disk| {
-            if number < call { Fate::Happens } else { Fate::FailsBefore(std::io::ErrorKind::Interrupted) }
+            if number < call { Fate::Happens } else { Fate::FailsBefore(EIO) }
         };
         let killed = Arc::new(Recorder::new(disk, Box::new(dies)));
         if let Ok(store) = Directory::open_watched(dir.path(), Some(killed.clone())) {
@@ -160,7 +127,7 @@ fn a_killed_process_whose_successor_loses_its_power_loses_nothing() {
         if calls <= call {
             break;
         }
-        call += if std::env::var("TALLY_CASES").is_ok() { 1 } else { 9 };
+        call += step(9);
     }
     println!("{tried} kills, {states} states after a later cut; 0 acknowledged entries lost");
     assert!(tried > 20 && states > 40, "{tried} {states}");

@@ -174,7 +174,9 @@ impl Store for Directory {
         let mut directories = BTreeSet::new();
         let mut open = Vec::new();
         for (key, value) in objects {
-            let directory = self.put_unsynced(key, value)?;
+            // The caller cannot know which of them failed.
+            let named = |error: io::Error| io::Error::new(error.kind(), format!("{key}: {error}"));
+            let directory = self.put_unsynced(key, value).map_err(named)?;
             // One fsync per directory, on a descriptor that was open before its first rename.
             if directories.insert(key.rsplit_once('/').map_or("", |(parent, _)| parent)) {
                 open.push(directory);

@@ -231,10 +231,10 @@ const SECTOR: usize = 512;
 pub enum Fate {
     /// It happens.
     Happens,
-    /// It does nothing and fails like this.
-    FailsBefore(io::ErrorKind),
-    /// It takes effect and fails all the same.
-    FailsAfter(io::ErrorKind),
+    /// It does nothing and fails with this error number.
+    FailsBefore(i32),
+    /// It takes effect and fails with it all the same.
+    FailsAfter(i32),
 }
 
 /// Decides about call `number` (from 0), knowing the disk as it is before it.
@@ -271,20 +271,20 @@ impl Watch for Recorder {
         let (number, disk) = &mut *state;
         let fate = (self.plan)(*number, &call, disk);
         *number += 1;
-        if let Fate::FailsBefore(kind) = fate {
+        if let Fate::FailsBefore(number) = fate {
             disk.fail(&call);
-            return Err(kind.into());
+            return Err(io::Error::from_raw_os_error(number));
         }
         effect()?;
         match fate {
-            Fate::FailsAfter(kind) => {
+            Fate::FailsAfter(number) => {
                 // A failed fsync has no good outcome that anybody may rely on.
                 if matches!(call, Call::SyncFile(_)) {
                     disk.fail(&call)
                 } else {
                     disk.apply(&call)
                 }
-                Err(kind.into())
+                Err(io::Error::from_raw_os_error(number))
             }
             _ => {
                 disk.apply(&call);
@@ -298,6 +298,8 @@ impl Watch for Recorder {
 mod tests {
     use super::*;
     use crate::{Directory, Store};
+
+    const EIO: i32 = 5;
 
     fn recorded(work: impl Fn(&Directory), fate: impl Fn(u64, &Call<'_>) -> Fate + Send + Sync + 'static) -> Disk {
         let dir = tempfile::tempdir().unwrap();
@@ -321,7 +323,7 @@ mod tests {
     #[test]
     fn before_the_directorys_fsync_a_cut_leaves_all_or_nothing() {
         let unsynced = |_, call: &Call<'_>| match call {
-            Call::SyncDirectory(path) if path.ends_with("a") => Fate::FailsBefore(io::ErrorKind::Other),
+            Call::SyncDirectory(path) if path.ends_with("a") => Fate::FailsBefore(EIO),
             _ => Fate::Happens,
         };
         let disk = recorded(|store| assert!(store.put("a/b", b"new").is_err()), unsynced);
@@ -346,7 +348,7 @@ mod tests {
     #[test]
     fn after_a_failed_fsync_another_one_proves_nothing_and_a_rewrite_does() {
         let first_fsync = |n, call: &Call<'_>| match call {
-            Call::SyncFile(_) if n < 10 => Fate::FailsAfter(io::ErrorKind::Other),
+            Call::SyncFile(_) if n < 10 => Fate::FailsAfter(EIO),
             _ => Fate::Happens,
         };
         let disk = recorded(
@@ -371,8 +373,7 @@ mod tests {
     #[test]
     fn a_directory_made_by_a_process_that_ended_is_made_durable_by_the_next() {
         let dir = tempfile::tempdir().unwrap();
-        let ends =
-            |n: u64| move |number, _: &Call<'_>, _: &Disk| if number < n { Fate::Happens } else { Fate::FailsBefore(io::ErrorKind::Other) };
+        let ends = |n: u64| move |number, _: &Call<'_>, _: &Disk| if number < n { Fate::Happens } else { Fate::FailsBefore(EIO) };
         // Calls 0 and 1 make and sync `.tmp`; the store reads, removes, writes, syncs, makes `a`, and ends before it syncs the root.
         let first = Arc::new(Recorder::new(Disk::new(dir.path()), Box::new(ends(8))));
         let store = Directory::open_watched(dir.path(), Some(first.clone())).unwrap();

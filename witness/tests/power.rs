@@ -15,11 +15,14 @@ use tlog::Tree;
 /// What was answered, and what a cut then may leave.
 type Cuts = Arc<Mutex<Vec<(Vec<Tree>, Vec<Image>)>>>;
 
+/// Which side grows its tree, from which size, to which.
+type Step = (usize, usize, usize);
+
 struct Life {
     log: TestLog,
     fork: TestLog,
     /// Requests that were made already, by the side that makes them and their sizes: signing takes most of the time here.
-    requests: Arc<Mutex<BTreeMap<(usize, usize, usize), String>>>,
+    requests: Arc<Mutex<BTreeMap<Step, String>>>,
     /// The trees whose signatures left the process.
     answered: Arc<Mutex<Vec<Tree>>>,
 }
@@ -102,7 +105,8 @@ async fn after_a_cut_at_any_call_one_history_goes_on() {
     life.steps(&witness, &SIZES[..3]).await;
     assert!(life.answered.lock().unwrap().len() >= 2);
     let (mut first, mut second) = (0, 0);
-    for (answered, images) in std::mem::take(&mut *cuts.lock().unwrap()) {
+    let cuts = std::mem::take(&mut *cuts.lock().unwrap());
+    for (answered, images) in cuts {
         for image in images {
             let life = life.after(&answered);
             let dir = written(&image);

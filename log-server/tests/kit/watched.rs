@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use store::Directory;
-use store::disk::{Image, Recorder};
+use store::disk::{Disk, Fate, Image, Recorder};
 use tally_log::fsck::{DirectorySource, check};
 use tally_log::pool::Outcome;
 use tally_log::sequencer::Turn;
@@ -117,3 +117,41 @@ pub fn is_whole(world: &World, dir: &Path, moment: &Moment, submitted: &[Vec<u8>
     let report = check(&DirectorySource::open(dir).unwrap(), &log_keys().verifier_keys()).unwrap();
     assert_eq!(report.findings, [], "{what}");
 }
+
+pub fn leaves(numbers: std::ops::Range<u32>) -> Vec<Vec<u8>> {
+    numbers.map(|n| [&n.to_be_bytes()[..], &[7; 40]].concat()).collect()
+}
+
+/// A tile that fills and reaches the next level, small rounds, a quorum that comes late, and an idle head that is cosigned afresh.
+pub fn life(world: &World, log: &mut TestLog, answers: &Answers) {
+    answers.submit(log, leaves(0..3));
+    answers.submit(log, leaves(3..254));
+    answers.submit(log, leaves(254..259));
+    world.away(2);
+    answers.submit(log, leaves(259..260));
+    world.away(0);
+    log.settle();
+    world.clock.pass(700);
+    log.settle();
+    answers.submit(log, leaves(260..262));
+}
+
+/// A new log in `dir`, before anything happened to it; its disk.
+pub fn made(dir: &Path) -> (World, Disk) {
+    let recorder = Arc::new(Recorder::new(Disk::new(dir), Box::new(|_, _, _| Fate::Happens)));
+    let world = World::new(Arc::new(Directory::open_watched(dir, Some(recorder.clone())).unwrap()));
+    (world, recorder.disk().1)
+}
+
+/// Every `n`-th of the cases, at most `most`; with `TALLY_CASES=all` all of them.
+pub fn spread<T>(cases: Vec<T>, most: usize) -> Vec<T> {
+    let step = step(cases.len().div_ceil(most).max(1) as u64) as usize;
+    cases.into_iter().step_by(step).collect()
+}
+
+/// This step through the cases; with `TALLY_CASES=all` 1.
+pub fn step(step: u64) -> u64 {
+    if std::env::var("TALLY_CASES").is_ok_and(|value| value == "all") { 1 } else { step }
+}
+
+pub const EIO: i32 = 5;
