@@ -2,15 +2,18 @@
 
 CARGO ?= cargo
 FUZZ_SECONDS ?= 60
+TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 TOOLS = cc podman runc debootstrap mmdebstrap minisign bsdtar mtree strace faketime gpgv gpg apt-ftparchive dpkg-deb python3 unshare setcap curl xz zstd ip
 
-.PHONY: help build demo test lint unit no-std fuzz deps clean
+.PHONY: help build demo test lint unit no-std fuzz bench bench-large deps clean
 
 help:
 	@echo "make demo    the main job on real packages: log, witnesses, builders, verdicts"
 	@echo "make test    lint, the core without std, all tests"
 	@echo "make lint    formatting, clippy, documentation"
 	@echo "make fuzz    every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
+	@echo "make bench   how fast the log is, with the limits measured in the same run; JSON in target/bench/log.json"
+	@echo "make bench-large  a log of ten million entries: speed, memory, restart, fsck and disk use as it grows"
 	@echo "make build   the four programs, in target/release"
 
 deps:
@@ -38,6 +41,14 @@ unit:
 fuzz:
 	@command -v cargo-fuzz >/dev/null || $(CARGO) install --locked cargo-fuzz
 	.ci/fuzz $(FUZZ_SECONDS)
+
+bench: build
+	@mkdir -p $(TARGET)/bench
+	TMPDIR=$(abspath $(TARGET)/bench) $(TARGET)/release/tally-bench --json $(TARGET)/bench/log.json
+
+bench-large: build
+	@mkdir -p $(TARGET)/bench
+	TMPDIR=$(abspath $(TARGET)/bench) $(TARGET)/release/tally-bench --only growth --largest 10000000 --json $(TARGET)/bench/log-large.json
 
 clean:
 	$(CARGO) clean

@@ -82,6 +82,12 @@ impl Program {
         self.address
     }
 
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has written to standard error.
     #[must_use]
     pub fn said(&self) -> String {
