@@ -20,6 +20,7 @@ pub mod checkpoint;
 pub mod cosignature;
 pub mod edge;
 pub mod evidence;
+pub mod extension;
 pub mod growth;
 pub mod hash;
 pub mod key;
@@ -40,6 +41,7 @@ pub mod witness;
 
 pub use checkpoint::{Checkpoint, SignedCheckpoint};
 pub use edge::{Batch, Edge};
+pub use extension::Extension;
 pub use growth::Growth;
 pub use hash::{Hash, hash_children, hash_leaf};
 pub use key::{KeyId, KeyKind, KeyName, Signer, SigningKey, VerifierKey};

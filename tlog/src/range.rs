@@ -49,6 +49,13 @@ impl Range {
         Self { start, end }
     }
 
+    /// The two subtrees that a subtree of a tree is hashed from; `None` for a single leaf.
+    pub(crate) fn halves(self) -> Option<(Self, Self)> {
+        let leaves = self.end.checked_sub(self.start).filter(|leaves| *leaves > 1)?;
+        let middle = self.start + split(leaves);
+        Some((Self::new(self.start, middle), Self::new(middle, self.end)))
+    }
+
     /// The complete nodes that the range consists of, from left (largest) to right (smallest). The range is a subtree, so
     /// that its start is a multiple of each node's size.
     pub(crate) fn nodes(self) -> impl Iterator<Item = Node> {
