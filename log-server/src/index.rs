@@ -4,6 +4,7 @@
 //! index that misses silently would let a duplicate in; hits are compared with the stored leaf. Its commits need no fsync: what a
 //! crash loses is replayed.
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -133,11 +134,11 @@ impl Index {
         self.read(|transaction| Ok(transaction.open_table(IDENTITIES)?.get(identity.as_bytes())?.map(|index| index.value())))
     }
 
-    /// Leaves below `size` that may have this term, in order; at most `limit`. The caller compares with the leaf.
-    pub fn with_term(&self, term: &str, size: u64, limit: usize) -> Result<Vec<u64>, IndexError> {
+    /// Leaves of this interval that may have this term, in order; at most `limit`. The caller compares with the leaf.
+    pub fn with_term(&self, term: &str, leaves: Range<u64>, limit: usize) -> Result<Vec<u64>, IndexError> {
         self.read(|transaction| {
             let table = transaction.open_table(TERMS)?;
-            let (from, to) = (term_key(term, 0), term_key(term, size));
+            let (from, to) = (term_key(term, leaves.start), term_key(term, leaves.end));
             let found = table.range::<&[u8; TERM_KEY]>(&from..&to)?;
             found.take(limit).map(|row| Ok(index_of(row?.0.value()))).collect()
         })
@@ -280,9 +281,9 @@ mod tests {
         assert_eq!(index.tree(), Ok(tree(7)));
         assert_eq!(index.find(&Hash::digest(&[4])), Ok(Some(4)));
         assert_eq!(index.find(&Hash::digest(&[7])), Ok(None));
-        assert_eq!(index.with_term("pkg:1", 7, 10), Ok(vec![1, 4]));
-        assert_eq!(index.with_term("pkg:1", 4, 10), Ok(vec![1]));
-        assert_eq!(index.with_term("type:x/v1", 7, 3), Ok(vec![0, 1, 2]));
+        assert_eq!(index.with_term("pkg:1", 0..7, 10), Ok(vec![1, 4]));
+        assert_eq!(index.with_term("pkg:1", 0..4, 10), Ok(vec![1]));
+        assert_eq!(index.with_term("type:x/v1", 0..7, 3), Ok(vec![0, 1, 2]));
     }
 
     #[test]

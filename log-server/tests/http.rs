@@ -255,6 +255,17 @@ async fn lookups_find_all_leaves_about_a_name_with_proofs() {
     }
     let all = served.client().lookup(&["type:package-files/v1".into()]).await.unwrap();
     assert_eq!(all.found.len(), 3);
+    let (jq, served_from) = (purl("jq").to_string(), async |from: &str| {
+        let found = served.client().lookup(&[purl("jq").to_string(), from.to_owned()]).await?;
+        Ok::<_, client::FetchError>(found.found.iter().map(|found| found.index).collect::<Vec<_>>())
+    });
+    assert_eq!(served_from("from:0").await.unwrap(), [1, 3]);
+    assert_eq!(served_from("from:2").await.unwrap(), [3]);
+    assert_eq!(served_from("from:4").await.unwrap(), []);
+    assert_eq!(served_from("from:18446744073709551615").await.unwrap(), []);
+    for wrong in ["from:", "from:-1", "from:18446744073709551616", "from:1\nfrom:1"] {
+        assert_eq!(refusal(post(&served, "lookup", format!("{jq}\n{wrong}\n")).await).await.0, 400, "{wrong}");
+    }
     assert_eq!(refusal(post(&served, "lookup", "x\n".repeat(10_001)).await).await.0, 400);
     assert_eq!(refusal(post(&served, "lookup", vec![b'x'; (1 << 20) + 1]).await).await.0, 413);
     assert_eq!(refusal(post(&served, "lookup", vec![0xff, 0xfe]).await).await.0, 400);

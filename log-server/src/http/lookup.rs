@@ -32,12 +32,12 @@ struct Found {
 pub async fn lookup(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, Problem> {
     let desk = app.desk()?.clone();
     let text = body::read(request, MAX_BODY, body::ENTRY_TIME).await?;
-    let queries = parse(&text)?;
+    let question = parse(&text)?;
     let view = app.shared.view().ok_or_else(|| Problem::Unavailable("nothing is published yet".to_owned(), 5))?;
     let (sender, receiver) = mpsc::channel(8);
     let found = {
         let (desk, view) = (desk.clone(), view.clone());
-        tokio::task::spawn_blocking(move || candidates(&desk, &queries, view.tree.size).map(|found| (queries, found)))
+        tokio::task::spawn_blocking(move || candidates(&desk, &question, view.tree.size).map(|found| (question.terms, found)))
     };
     let (queries, candidates) = found.await.map_err(|_| Problem::Broken)??;
     tokio::task::spawn_blocking(move || write(&app, &view, &queries, &candidates, &sender));
@@ -48,17 +48,31 @@ pub async fn lookup(State(app): State<Arc<App>>, request: Request<Body>) -> Resu
     Ok(response)
 }
 
-fn parse(text: &Bytes) -> Result<Vec<String>, Problem> {
+/// What is asked for: terms, and from which leaf on.
+struct Question {
+    terms: Vec<String>,
+    from: u64,
+}
+
+fn parse(text: &Bytes) -> Result<Question, Problem> {
     let text = std::str::from_utf8(text).map_err(|_| Problem::Malformed("the queries are not text".to_owned()))?;
-    let queries: Vec<String> = text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
-    if queries.len() > MAX_QUERIES { Err(Problem::Malformed(format!("more than {MAX_QUERIES} queries"))) } else { Ok(queries) }
+    let (from, terms): (Vec<&str>, Vec<&str>) = text.lines().filter(|line| !line.is_empty()).partition(|line| line.starts_with(FROM));
+    if terms.len() > MAX_QUERIES {
+        return Err(Problem::Malformed(format!("more than {MAX_QUERIES} queries")));
+    }
+    let from = match from.as_slice() {
+        [] => 0,
+        [line] => line[FROM.len()..].parse().map_err(|_| Problem::Malformed(format!("{line} names no leaf")))?,
+        _ => return Err(Problem::Malformed(format!("several lines that begin with {FROM}"))),
+    };
+    Ok(Question { terms: terms.into_iter().map(str::to_owned).collect(), from })
 }
 
 /// Leaves that the index names for any of the queries.
-fn candidates(desk: &Desk, queries: &[String], size: u64) -> Result<BTreeSet<u64>, Problem> {
+fn candidates(desk: &Desk, question: &Question, size: u64) -> Result<BTreeSet<u64>, Problem> {
     let mut found = BTreeSet::new();
-    for query in queries {
-        found.extend(desk.index.with_term(query, size, MAX_FOUND + 1)?);
+    for term in &question.terms {
+        found.extend(desk.index.with_term(term, question.from.min(size)..size, MAX_FOUND + 1)?);
         if found.len() > MAX_FOUND {
             return Err(Problem::Malformed(format!("more than {MAX_FOUND} leaves match: ask for less, or read the log itself")));
         }
@@ -105,6 +119,8 @@ fn lines(app: &App, view: &View, wanted: &BTreeSet<&str>, entries: &mut Entries<
     Ok(lines)
 }
 
+/// Begins the line that says from which leaf on. No subject and no type begins so.
+const FROM: &str = "from:";
 /// Largest body in bytes.
 const MAX_BODY: usize = 1 << 20;
 /// Most queries in one body.
