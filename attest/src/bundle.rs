@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use tlog::{Hash, InclusionProof, SignedCheckpoint, hash_leaf};
+use tlog::{ConsistencyProof, Hash, InclusionProof, SignedCheckpoint, Tree, hash_leaf};
 
 use crate::envelope;
 use crate::manifest;
@@ -15,8 +15,10 @@ pub enum BundleError {
     Malformed,
     /// A part over its limit.
     TooLarge,
-    /// Leaves or manifests out of order or repeated.
+    /// Earlier trees, leaves or manifests out of order or repeated.
     OutOfOrder,
+    /// The proof of the earlier tree of this size does not lead to the checkpoint.
+    BadHistory(u64),
     /// The proof of this leaf does not lead to the checkpoint.
     BadProof(u64),
     /// A manifest does not have the root that names it.
@@ -28,7 +30,8 @@ impl fmt::Display for BundleError {
         match self {
             Self::Malformed => f.write_str("not a bundle, or a truncated one"),
             Self::TooLarge => f.write_str("a part of the bundle is over its limit"),
-            Self::OutOfOrder => f.write_str("leaves or manifests of the bundle are out of order"),
+            Self::OutOfOrder => f.write_str("earlier trees, leaves or manifests of the bundle are out of order"),
+            Self::BadHistory(size) => write!(f, "the proof of the earlier tree of {size} entries does not lead to the bundle's checkpoint"),
             Self::BadProof(index) => write!(f, "the proof of entry {index} does not lead to the bundle's checkpoint"),
             Self::BadManifest(root) => write!(f, "the manifest {root} has another root"),
         }
@@ -36,6 +39,15 @@ impl fmt::Display for BundleError {
 }
 
 impl std::error::Error for BundleError {}
+
+/// An earlier tree of the log, with the proof that the bundle's tree extends it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EarlierTree {
+    /// Its size, at least 1, and root.
+    pub tree: Tree,
+    /// From there to the bundle's checkpoint.
+    pub proof: ConsistencyProof,
+}
 
 /// A leaf with its proof.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +74,8 @@ pub struct BundledManifest {
 pub struct Bundle {
     /// The cosigned checkpoint that all proofs lead to, verbatim.
     pub checkpoint: SignedCheckpoint,
+    /// In order of sizes, each once: whoever knows one of these trees sees that the bundle's extends it.
+    pub history: Vec<EarlierTree>,
     /// In order of indices, each once.
     pub leaves: Vec<BundledLeaf>,
     /// In order of roots, each once.
@@ -73,7 +87,9 @@ pub struct Bundle {
 pub enum Part<'a> {
     /// The checkpoint: first, once.
     Checkpoint(&'a [u8]),
-    /// A leaf: after the checkpoint, indices growing.
+    /// An earlier tree: after the checkpoint, sizes growing.
+    Earlier(EarlierTree),
+    /// A leaf: after the earlier trees, indices growing.
     Leaf {
         /// Its index.
         index: u64,
@@ -105,6 +121,7 @@ enum Place {
     Start,
     Title,
     Checkpoint,
+    Earlier(u64),
     Leaf(u64),
     Manifest(Hash),
     End,
@@ -129,10 +146,16 @@ impl<'a> Parts<'a> {
                 self.go_to(Place::Checkpoint)?;
                 Ok(Some(Part::Checkpoint(self.blob(length, tlog::Note::MAX_BYTES)?)))
             }
+            ["tree", size, root, hashes] => {
+                let size = number(size)?;
+                let root = Hash::from_hex(root).filter(|_| size > 0).ok_or(BundleError::Malformed)?;
+                self.go_to(Place::Earlier(size))?;
+                Ok(Some(Part::Earlier(EarlierTree { tree: Tree { size, root }, proof: ConsistencyProof(self.hashes(hashes)?) })))
+            }
             ["leaf", index, length, hashes] => {
                 let index = number(index)?;
                 self.go_to(Place::Leaf(index))?;
-                let proof = self.proof(hashes)?;
+                let proof = InclusionProof(self.hashes(hashes)?);
                 Ok(Some(Part::Leaf { index, leaf: self.blob(length, envelope::MAX_BYTES)?, proof }))
             }
             ["manifest", root, length] => {
@@ -170,7 +193,7 @@ impl<'a> Parts<'a> {
         Ok(blob)
     }
 
-    fn proof(&mut self, hashes: &str) -> Result<InclusionProof, BundleError> {
+    fn hashes(&mut self, hashes: &str) -> Result<Vec<Hash>, BundleError> {
         let count = number(hashes)?;
         if count > MAX_HASHES {
             return Err(BundleError::TooLarge);
@@ -179,7 +202,7 @@ impl<'a> Parts<'a> {
         for _ in 0..count {
             proof.push(Hash::from_base64(self.line()?).ok_or(BundleError::Malformed)?);
         }
-        Ok(InclusionProof(proof))
+        Ok(proof)
     }
 }
 
@@ -202,10 +225,11 @@ impl Bundle {
         let mut parts = Parts::new(bytes);
         let Some(Part::Checkpoint(note)) = parts.next().transpose()? else { return Err(BundleError::Malformed) };
         let checkpoint = SignedCheckpoint::parse(note).map_err(|_| BundleError::Malformed)?;
-        let mut bundle = Self { checkpoint, leaves: Vec::new(), manifests: Vec::new() };
+        let mut bundle = Self { checkpoint, history: Vec::new(), leaves: Vec::new(), manifests: Vec::new() };
         for part in parts {
             match part? {
                 Part::Checkpoint(_) => return Err(BundleError::OutOfOrder),
+                Part::Earlier(earlier) => bundle.history.push(earlier),
                 Part::Leaf { index, leaf, proof } => bundle.leaves.push(BundledLeaf { index, leaf: leaf.to_vec(), proof }),
                 Part::Manifest { root, text } => bundle.manifests.push(BundledManifest { root, text: text.to_vec() }),
             }
@@ -213,9 +237,12 @@ impl Bundle {
         Ok(bundle)
     }
 
-    /// The file's bytes. Leaves and manifests are sorted and repeated ones left out.
+    /// The file's bytes. Earlier trees, leaves and manifests are sorted and repeated ones left out.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
+        let mut history: Vec<&EarlierTree> = self.history.iter().collect();
+        history.sort_by_key(|earlier| earlier.tree.size);
+        history.dedup_by_key(|earlier| earlier.tree.size);
         let mut leaves: Vec<&BundledLeaf> = self.leaves.iter().collect();
         leaves.sort_by_key(|leaf| leaf.index);
         leaves.dedup_by_key(|leaf| leaf.index);
@@ -224,6 +251,10 @@ impl Bundle {
         manifests.dedup_by_key(|manifest| manifest.root);
         let note = self.checkpoint.encode();
         let mut bytes = format!("{TITLE}checkpoint {}\n{note}\n", note.len()).into_bytes();
+        for EarlierTree { tree, proof } in history {
+            bytes.extend_from_slice(format!("tree {} {} {}\n", tree.size, tree.root, proof.0.len()).as_bytes());
+            push_hashes(&proof.0, &mut bytes);
+        }
         for leaf in leaves {
             leaf.encode_to(&mut bytes);
         }
@@ -236,10 +267,13 @@ impl Bundle {
         bytes
     }
 
-    /// Checks every inclusion proof against the checkpoint and every manifest against its root. Whether the checkpoint is
+    /// Checks every earlier tree and every inclusion proof against the checkpoint, and every manifest against its root. Whether the checkpoint is
     /// to be believed is for the policy ([`tlog::Policy::verify`]), what the leaves are worth for [`crate::judge`].
     pub fn verify(&self) -> Result<(), BundleError> {
         let tree = &self.checkpoint.checkpoint.tree;
+        for EarlierTree { tree: earlier, proof } in &self.history {
+            proof.verify(earlier, tree).map_err(|_| BundleError::BadHistory(earlier.size))?;
+        }
         for BundledLeaf { index, leaf, proof } in &self.leaves {
             proof.verify(tree, *index, &hash_leaf(leaf)).map_err(|_| BundleError::BadProof(*index))?;
         }
@@ -253,11 +287,15 @@ impl Bundle {
 impl BundledLeaf {
     fn encode_to(&self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(format!("leaf {} {} {}\n", self.index, self.leaf.len(), self.proof.0.len()).as_bytes());
-        for hash in &self.proof.0 {
-            bytes.extend_from_slice(hash.to_base64().as_bytes());
-            bytes.push(b'\n');
-        }
+        push_hashes(&self.proof.0, bytes);
         bytes.extend_from_slice(&self.leaf);
+        bytes.push(b'\n');
+    }
+}
+
+fn push_hashes(hashes: &[Hash], bytes: &mut Vec<u8>) {
+    for hash in hashes {
+        bytes.extend_from_slice(hash.to_base64().as_bytes());
         bytes.push(b'\n');
     }
 }

@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use std::fs;
 use std::path::PathBuf;
 
-use attest::bundle::{BundledLeaf, BundledManifest};
+use attest::bundle::{BundledLeaf, BundledManifest, EarlierTree};
 use attest::manifest::{Attributes, Class, Manifest, ManifestBuilder, Node, device_number, tree_of};
 use attest::predicate::{
     Action, Advisory, Affected, Change, InstallObservation, Observed, PackageOrigin, Predicate, Rebuild, RebuildResult, RepositoryState,
@@ -18,7 +18,7 @@ use attest::{Bundle, Envelope, Hash, Judge, Statement, Subject};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use common::{ATTR, Minisign, claim, first_roles, hash, head, key, leaf, next_roles, payload, purl, testdata};
-use tlog::{Checkpoint, InclusionProof, Note, SignedCheckpoint, Tree, hash_leaf};
+use tlog::{Checkpoint, ConsistencyProof, InclusionProof, Note, SignedCheckpoint, Tree, hash_leaf};
 
 /// Writes one vector with the verdict that it gets.
 fn write(folder: &str, name: &str, verdict: &str, bytes: &[u8]) {
@@ -368,10 +368,8 @@ fn scenarios(minisign: &Minisign, first: &Roles) {
     keep("judge", "chains.txt", scenario.text.as_bytes());
 }
 
-#[test]
-#[ignore = "writes testdata/"]
-fn bundles() {
-    let judge = |bytes: &[u8]| verdict(Bundle::parse(bytes).and_then(|bundle| bundle.verify()));
+/// Leaves 1 and 3 of a tree of five, with earlier trees of these sizes.
+fn small_bundle(earlier_sizes: &[usize]) -> Bundle {
     let leaves: Vec<Vec<u8>> = ["a", "b", "c", "d", "e"].iter().map(|package| leaf(&key("b1"), &claim(ATTR, package, "m"))).collect();
     let hashes: Vec<Hash> = leaves.iter().map(|leaf| hash_leaf(leaf)).collect();
     let bundled = |index: usize| BundledLeaf {
@@ -384,12 +382,45 @@ fn bundles() {
     let checkpoint = SignedCheckpoint { note: Note { text: checkpoint.encode(), lines: vec![line] }, checkpoint };
     let text = manifest().encode();
     let manifests = vec![BundledManifest { root: tree_of(&text).root, text }];
-    let good = Bundle { checkpoint, leaves: vec![bundled(1), bundled(3)], manifests };
+    let earlier =
+        |size: &usize| EarlierTree { tree: Tree::of(&hashes[..*size]), proof: ConsistencyProof::of(&hashes, *size).expect("smaller") };
+    let history = earlier_sizes.iter().map(earlier).collect();
+    Bundle { checkpoint, history, leaves: vec![bundled(1), bundled(3)], manifests }
+}
+
+fn judge_bundle(bytes: &[u8]) -> String {
+    verdict(Bundle::parse(bytes).and_then(|bundle| bundle.verify()))
+}
+
+#[test]
+#[ignore = "writes testdata/"]
+fn bundles_with_earlier_trees() {
+    let good = String::from_utf8(small_bundle(&[2, 3]).encode()).expect("text");
+    write("proof-bundle", "earlier-trees-accept", "accept", good.as_bytes());
+    assert_eq!(judge_bundle(good.as_bytes()), "accept");
+    for (name, from, to) in [
+        ("earlier-size-with-zero", "tree 2 ", "tree 02 "),
+        ("earlier-tree-empty", "tree 2 ", "tree 0 "),
+        ("earlier-trees-out-of-order", "tree 2 ", "tree 4 "),
+        ("earlier-tree-of-another-size", "tree 3 ", "tree 4 "),
+        ("earlier-root-in-uppercase", "tree 3 ", "tree 3 A"),
+    ] {
+        let bad = good.replacen(from, to, 1);
+        let said = judge_bundle(bad.as_bytes());
+        assert!(bad != good && said.starts_with("refuse "), "{name}: {said}");
+        write("proof-bundle", name, &said, bad.as_bytes());
+    }
+}
+
+#[test]
+#[ignore = "writes testdata/"]
+fn bundles() {
+    let good = small_bundle(&[]);
     let first = good.leaves[0].proof.0[0].to_base64();
     variants(
         "proof-bundle",
         &good.encode(),
-        judge,
+        judge_bundle,
         &[
             ("other-title", "tallystick bundle v1", "tallystick bundle v2"),
             ("no-end", "\nend\n", "\n"),
@@ -467,7 +498,7 @@ fn examples() {
     let text = ManifestBuilder::new(hash("package")).finish().expect("good").encode();
     let manifests = vec![BundledManifest { root: tree_of(&text).root, text }];
     let leaves = vec![BundledLeaf { index: 0, leaf: said, proof: InclusionProof(vec![]) }];
-    println!("{}", String::from_utf8_lossy(&Bundle { checkpoint, leaves, manifests }.encode()));
+    println!("{}", String::from_utf8_lossy(&Bundle { checkpoint, history: vec![], leaves, manifests }.encode()));
     println!("{}", String::from_utf8_lossy(&manifest().encode()));
     for (_, statement) in statements_of_each_kind() {
         println!("{}\n", String::from_utf8_lossy(&statement.encode()));
