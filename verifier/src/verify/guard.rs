@@ -31,6 +31,10 @@ impl Run<'_> {
                 continue;
             }
             let path = [b"/", diversion.from.as_slice()].concat();
+            if let Some(unclear) = self.unclear(&makers) {
+                self.findings.push(unclear.at(&path));
+                continue;
+            }
             let content = match sight.read {
                 Some(Outcome::Read(content)) => Some(content),
                 _ => None,

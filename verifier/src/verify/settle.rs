@@ -58,7 +58,27 @@ impl Run<'_> {
                 vec![Finding::new(Kind::Explained, format!("as attested for {owner}, which took it over"))],
             );
         }
+        let own = self.subjects[claim.subject].label.clone();
+        let others: Vec<&Installed> = self.database.owners_of(place).filter(|installed| label(installed) != own).collect();
+        if let Some(unclear) = self.unclear(&others) {
+            return self.decorate(claim, place, vec![unclear]);
+        }
         self.decorate(claim, place, findings)
+    }
+
+    /// What cannot be judged, since it may be right for one of these packages, of which a manifest is not at hand.
+    pub(super) fn unclear(&mut self, owners: &[&Installed]) -> Option<Finding> {
+        let mut is_incomplete =
+            |installed: &Installed| self.assessed(installed).findings.iter().any(|finding| finding.kind == Kind::CacheIncomplete);
+        let owner = owners.iter().find(|installed| is_incomplete(installed)).map(|installed| label(installed))?;
+        let why = format!("it may be right for {owner}, of which a manifest is not in the cache or damaged");
+        Some(Finding::new(Kind::CacheIncomplete, why))
+    }
+
+    fn assessed(&mut self, installed: &Installed) -> &Subject {
+        let sources = self.sources;
+        let key = (installed.name.clone(), installed.architecture.clone());
+        self.others.entry(key).or_insert_with(|| Subject::assess(installed, sources))
     }
 
     /// The claim of the package that the database calls the owner; else the first.
@@ -77,9 +97,8 @@ impl Run<'_> {
 
     /// Whether what stands at a place is attested content of an installed package.
     pub(super) fn fits_package(&mut self, installed: &Installed, place: &[u8], sight: Sight<'_>) -> bool {
+        self.assessed(installed);
         let key = (installed.name.clone(), installed.architecture.clone());
-        let sources = self.sources;
-        self.others.entry(key.clone()).or_insert_with(|| Subject::assess(installed, sources));
         let mut resolver = Resolver::new(self.top.as_fd());
         let Some(subject) = self.others.get(&key) else { return false };
         subject.variants.iter().any(|variant| {
