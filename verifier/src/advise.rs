@@ -52,7 +52,7 @@ pub async fn advise(
     now: u64,
     wait: u64,
 ) -> Result<TlogProof, AdviseError> {
-    let knowledge = syncer.know(&syncer.lookup(&[]).await?)?;
+    let knowledge = syncer.know(&syncer.learn(&syncer.held()?, &[]).await?)?;
     let statement = statement(command, &knowledge, now)?;
     statement.check()?;
     let entry = Envelope::sign(statement.encode(), signer)?.encode();

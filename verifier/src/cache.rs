@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use attest::Bundle;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use tlog::SignedCheckpoint;
 use tlog::evidence::Evidence;
+use tlog::{Hash, SignedCheckpoint};
 
+use crate::coverage::Coverage;
 use crate::manifests::Manifests;
 
 /// Why the cache cannot be used.
@@ -88,7 +89,7 @@ impl Cache {
 
     /// Removes what killed programs left half written.
     fn sweep(&self) {
-        for dir in [self.dir.clone(), self.manifests().dir().to_path_buf()] {
+        for dir in ["", "manifests", ASIDE, UNPROVEN, "evidence"].map(|folder| self.dir.join(folder)) {
             for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
                 if entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) {
                     let _ = fs::remove_file(entry.path());
@@ -119,18 +120,124 @@ impl Cache {
     ///
     /// # Errors
     /// If nothing was ever synced, or the file is damaged.
-    pub fn known(&self) -> Result<Bundle, CacheError> {
+    pub fn known(&self) -> Result<(Bundle, Coverage), CacheError> {
         let path = self.dir.join(KNOWN);
         let bytes = self.read(&path)?.ok_or_else(|| CacheError::Absent(self.dir.clone()))?;
-        Bundle::parse(&bytes).map_err(|_| CacheError::Damaged(path))
+        let bundle = Bundle::parse(&bytes).map_err(|_| CacheError::Damaged(path))?;
+        Ok((bundle, self.coverage(&Hash::digest(&bytes))?))
     }
 
-    /// Keeps what is known. The caller holds the lock.
+    /// What was asked, as far as it belongs to what is known; the names alone where nothing is known.
+    ///
+    /// # Errors
+    /// If the file is there and cannot be read.
+    pub fn coverage(&self, known: &Hash) -> Result<Coverage, CacheError> {
+        let path = self.dir.join(NAMES);
+        let Some(bytes) = self.read(&path)? else { return Ok(Coverage::default()) };
+        Ok(Coverage::parse(&bytes, known).unwrap_or_else(|| {
+            tracing::warn!("{} is damaged; names of earlier syncs that are not installed are forgotten", path.display());
+            Coverage::default()
+        }))
+    }
+
+    /// Keeps what is known, and then what was asked: after a crash between the two, everything is asked again. The caller holds the lock.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn keep_known(&self, _lock: &CacheLock, bundle: &Bundle) -> Result<(), CacheError> {
-        self.replace(&self.dir.join(KNOWN), &bundle.encode())
+    pub fn keep_known(&self, _lock: &CacheLock, bundle: &Bundle, coverage: &Coverage) -> Result<(), CacheError> {
+        let bytes = bundle.encode();
+        let path = self.dir.join(KNOWN);
+        if self.read(&path)?.as_ref() != Some(&bytes) {
+            self.replace(&path, &bytes)?;
+        }
+        self.replace(&self.dir.join(NAMES), &coverage.encode(&Hash::digest(&bytes)))
+    }
+
+    /// Bundles that are kept aside, since nothing shows yet that their trees and that of `known` are of one history; in order of names.
+    ///
+    /// # Errors
+    /// If one is damaged: it may hold a warning.
+    pub fn asides(&self) -> Result<Vec<Bundle>, CacheError> {
+        let parse = |path: &PathBuf| {
+            let bytes = self.read(path)?.unwrap_or_default();
+            Bundle::parse(&bytes).map_err(|_| CacheError::Damaged(path.clone()))
+        };
+        self.files(ASIDE)?.iter().map(parse).collect()
+    }
+
+    /// Makes the bundles kept aside these, and no others: new ones are written before old ones go.
+    ///
+    /// # Errors
+    /// If one cannot be written or removed.
+    pub fn keep_asides(&self, _lock: &CacheLock, bundles: &[Bundle]) -> Result<(), CacheError> {
+        let mut kept = Vec::new();
+        for bundle in bundles {
+            kept.push(self.put(ASIDE, "bundle", &bundle.encode())?);
+        }
+        let gone = self.files(ASIDE)?.into_iter().filter(|path| !kept.contains(path));
+        gone.into_iter().try_for_each(|path| fs::remove_file(&path).map_err(|error| CacheError::Io(path, error)))
+    }
+
+    /// Checkpoints that the log signed and that nothing yet shows to be of the history followed, or of another.
+    ///
+    /// # Errors
+    /// If one is damaged: it may convict the log.
+    pub fn unproven(&self) -> Result<Vec<SignedCheckpoint>, CacheError> {
+        let parse = |path: &PathBuf| {
+            let bytes = self.read(path)?.unwrap_or_default();
+            SignedCheckpoint::parse(&bytes).map_err(|_| CacheError::Damaged(path.clone()))
+        };
+        self.files(UNPROVEN)?.iter().map(parse).collect()
+    }
+
+    /// Keeps an unproven checkpoint, and says where; beyond a limit that no honest log reaches, it is only said.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn keep_unproven(&self, _lock: &CacheLock, checkpoint: &SignedCheckpoint) -> Result<PathBuf, CacheError> {
+        if self.files(UNPROVEN)?.len() >= MAX_UNPROVEN {
+            tracing::warn!("{MAX_UNPROVEN} unproven checkpoints are kept; further ones are not");
+            return Ok(self.dir.join(UNPROVEN));
+        }
+        self.put(UNPROVEN, "checkpoint", checkpoint.encode().as_bytes())
+    }
+
+    /// Removes an unproven checkpoint of which it has been shown what it is.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub fn drop_unproven(&self, _lock: &CacheLock, checkpoint: &SignedCheckpoint) -> Result<(), CacheError> {
+        let path = self.named(UNPROVEN, "checkpoint", checkpoint.encode().as_bytes());
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(CacheError::Io(path, error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn files(&self, folder: &str) -> Result<Vec<PathBuf>, CacheError> {
+        let dir = self.dir.join(folder);
+        let entries = match fs::read_dir(&dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(|error| CacheError::Io(dir.clone(), error))?,
+        };
+        let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>();
+        let mut paths = paths.map_err(|error| CacheError::Io(dir, error))?;
+        paths.retain(|path| path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes())));
+        paths.sort();
+        Ok(paths)
+    }
+
+    fn named(&self, folder: &str, ending: &str, bytes: &[u8]) -> PathBuf {
+        self.dir.join(folder).join(format!("{}.{ending}", &Hash::digest(bytes).to_hex()[..16]))
+    }
+
+    /// Writes a file named by the digest of its content.
+    fn put(&self, folder: &str, ending: &str, bytes: &[u8]) -> Result<PathBuf, CacheError> {
+        let dir = self.dir.join(folder);
+        fs::create_dir_all(&dir).map_err(|error| CacheError::Io(dir, error))?;
+        let path = self.named(folder, ending, bytes);
+        self.replace(&path, bytes)?;
+        Ok(path)
     }
 
     /// Keeps a manifest under its name; the caller has checked that it fits.
@@ -146,30 +253,7 @@ impl Cache {
     /// # Errors
     /// If it cannot be written.
     pub fn keep_evidence(&self, evidence: &Evidence) -> Result<PathBuf, CacheError> {
-        let text = evidence.encode();
-        let dir = self.dir.join("evidence");
-        fs::create_dir_all(&dir).map_err(|error| CacheError::Io(dir.clone(), error))?;
-        let path = dir.join(format!("{}.evidence", &tlog::Hash::digest(text.as_bytes()).to_hex()[..16]));
-        self.replace(&path, text.as_bytes())?;
-        Ok(path)
-    }
-
-    /// The names that were looked up at the last sync.
-    ///
-    /// # Errors
-    /// If the file is there and cannot be read.
-    pub fn names(&self) -> Result<Vec<String>, CacheError> {
-        let text = self.read(&self.dir.join(NAMES))?.unwrap_or_default();
-        Ok(String::from_utf8_lossy(&text).lines().map(str::to_owned).collect())
-    }
-
-    /// Keeps the names that were looked up.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    pub fn keep_names(&self, _lock: &CacheLock, names: &[String]) -> Result<(), CacheError> {
-        let text: String = names.iter().map(|name| format!("{name}\n")).collect();
-        self.replace(&self.dir.join(NAMES), text.as_bytes())
+        self.put("evidence", "evidence", evidence.encode().as_bytes())
     }
 
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, CacheError> {
@@ -211,6 +295,10 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 const CHECKPOINT: &str = "checkpoint";
 const KNOWN: &str = "known";
 const NAMES: &str = "names";
+const ASIDE: &str = "aside";
+const UNPROVEN: &str = "unproven";
+/// An honest log's checkpoints are shown to be of one history at the next sync.
+const MAX_UNPROVEN: usize = 64;
 const TEMPORARY: &str = ".new-";
 
 #[cfg(test)]
@@ -244,7 +332,12 @@ mod tests {
         let lock = cache.lock(Duration::ZERO).unwrap();
         assert!(!dir.path().join(".new-1.known").exists());
         assert!(matches!(cache.known(), Err(CacheError::Damaged(_))));
-        cache.keep_names(&lock, &["a".to_owned(), "b".to_owned()]).unwrap();
-        assert_eq!(cache.names().unwrap(), ["a", "b"]);
+        drop(lock);
+        for (folder, name) in [(ASIDE, "x.bundle"), (UNPROVEN, "x.checkpoint")] {
+            fs::create_dir(dir.path().join(folder)).unwrap();
+            fs::write(dir.path().join(folder).join(name), "half").unwrap();
+        }
+        assert!(matches!(cache.asides(), Err(CacheError::Damaged(_))));
+        assert!(matches!(cache.unproven(), Err(CacheError::Damaged(_))));
     }
 }

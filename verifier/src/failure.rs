@@ -98,10 +98,18 @@ impl Failure {
             Self::WitnessPolicy { .. } => "see specs/policy.md for its grammar",
             Self::Cache(CacheError::Absent(_)) => "run: tally sync",
             Self::Cache(CacheError::Busy(_)) | Self::Sync(SyncError::Cache(CacheError::Busy(_))) => "wait until it has ended",
-            Self::Cache(_) | Self::Knowledge(_) => "remove the file \"known\" from the cache and run: tally sync",
+            Self::Cache(CacheError::Damaged(_)) | Self::Knowledge(_) => {
+                "run: tally sync; what it cannot mend, remove from the cache by hand"
+            }
+            Self::Cache(_) | Self::Sync(SyncError::Cache(_)) => {
+                "is there space left, and may this user write there? the cache still holds what it held"
+            }
             Self::Sync(SyncError::Follow(FollowError::OtherLog { .. })) => "a new log needs a new cache directory",
             Self::Sync(SyncError::Follow(FollowError::Checkpoint(_))) => {
                 "compare the witness policy with the one that the foundation publishes"
+            }
+            Self::Sync(SyncError::Follow(FollowError::Unproven(_))) => {
+                "both checkpoints are kept in the cache under \"unproven\" and are compared at the next sync; they prove no fork"
             }
             Self::Sync(SyncError::Follow(FollowError::Fork(_))) | Self::Fork(_) => {
                 "send the file to the foundation and the witnesses; trust nothing newer from this log"

@@ -1,9 +1,9 @@
 //! Following the log: the newest checkpoint seen only ever moves forward, and a log that shows two histories leaves evidence.
 
-use client::{FetchError, LogClient};
+use client::LogClient;
 use tlog::evidence::Evidence;
 use tlog::plan::{ConsistencyPlan, PlanError};
-use tlog::{Policy, SignedCheckpoint};
+use tlog::{ConsistencyProof, Policy, SignedCheckpoint};
 
 use crate::knowledge::{KnowledgeError, verify_checkpoint};
 
@@ -24,12 +24,27 @@ pub enum FollowError {
     /// The log shows two histories; the file convicts it.
     #[error("the log has forked: it signed two histories that exclude each other")]
     Fork(Box<Evidence>),
-    /// The tiles that would show whether the history is one cannot be had.
-    #[error(transparent)]
-    Fetch(#[from] FetchError),
-    /// The log's tiles do not belong to what it signed.
-    #[error("the log serves tiles that do not belong to the tree that it signed ({0:?}); nothing was changed")]
-    Tiles(PlanError),
+    /// Two trees that the log signed, and nothing that shows whether the history is one.
+    #[error("{0}")]
+    Unproven(Box<Unproven>),
+}
+
+/// Two checkpoints of two sizes that may or may not be of one history.
+#[derive(Debug)]
+pub struct Unproven {
+    /// The smaller.
+    pub smaller: SignedCheckpoint,
+    /// The larger.
+    pub larger: SignedCheckpoint,
+    /// Why it could not be shown.
+    pub why: String,
+}
+
+impl std::fmt::Display for Unproven {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (old, new) = (self.smaller.tree().size, self.larger.tree().size);
+        write!(f, "the log signed trees of {old} and {new} entries and does not show that the one begins with the other ({})", self.why)
+    }
 }
 
 /// What a verified checkpoint is to the one before.
@@ -56,8 +71,11 @@ pub async fn follow(
         Err(KnowledgeError::NoQuorum) => Err(KnowledgeError::NoQuorum),
         verified => Ok(verified.map(drop)?),
     };
-    let step = compare(log, known, new).await;
-    if matches!(step, Err(FollowError::Fork(_))) {
+    let step = match known {
+        Some(known) => compare(log, known, new).await,
+        None => Ok(Step::Forward),
+    };
+    if matches!(step, Err(FollowError::Fork(_) | FollowError::Unproven(_))) {
         return step;
     }
     quorum?;
@@ -65,46 +83,37 @@ pub async fn follow(
 }
 
 /// Whether both belong to one history.
-async fn compare(log: &LogClient, known: Option<&SignedCheckpoint>, new: &SignedCheckpoint) -> Result<Step, FollowError> {
-    let Some(known) = known else { return Ok(Step::Forward) };
-    same_log(known, new)?;
-    if let Some(step) = compare_roots(known, new)? {
-        return Ok(step);
-    }
-    let (smaller, larger) = if known.tree().size < new.tree().size { (known, new) } else { (new, known) };
-    let plan = ConsistencyPlan::new(smaller.tree().size, &larger.tree()).map_err(FollowError::Tiles)?;
-    let tiles = log.tiles(plan.tiles()).await?;
-    let (root, proof) = plan.finish(&tiles).map_err(FollowError::Tiles)?;
-    if root != smaller.tree().root {
-        return Err(FollowError::Fork(Box::new(Evidence::new(smaller.clone(), larger.clone(), Some((root, proof))))));
-    }
-    Ok(if known.tree().size < new.tree().size { Step::Forward } else { Step::Behind })
-}
-
-/// The same without a network, for bundles: a larger tree cannot be proven to extend the known one, so only what needs no proof is told.
-/// `None`: the bundle's tree is larger, and its history is unproven.
 ///
 /// # Errors
-/// If it is another log, or its trees of one size differ.
-pub fn compare_offline(known: &SignedCheckpoint, new: &SignedCheckpoint) -> Result<Option<Step>, FollowError> {
-    same_log(known, new)?;
-    if let Some(step) = compare_roots(known, new)? {
-        return Ok(Some(step));
+/// See [`FollowError`].
+pub async fn compare(log: &LogClient, known: &SignedCheckpoint, new: &SignedCheckpoint) -> Result<Step, FollowError> {
+    let (known_origin, found) = (&known.checkpoint.origin, &new.checkpoint.origin);
+    if known_origin != found {
+        return Err(FollowError::OtherLog { known: known_origin.clone(), found: found.clone() });
     }
-    Ok((new.tree().size < known.tree().size).then_some(Step::Behind))
+    if known.tree().size <= new.tree().size {
+        extends(log, known, new).await?;
+        Ok(Step::Forward)
+    } else {
+        extends(log, new, known).await?;
+        Ok(Step::Behind)
+    }
 }
 
-fn same_log(known: &SignedCheckpoint, new: &SignedCheckpoint) -> Result<(), FollowError> {
-    let (known, found) = (&known.checkpoint.origin, &new.checkpoint.origin);
-    if known == found { Ok(()) } else { Err(FollowError::OtherLog { known: known.clone(), found: found.clone() }) }
-}
-
-fn compare_roots(known: &SignedCheckpoint, new: &SignedCheckpoint) -> Result<Option<Step>, FollowError> {
-    if known.tree().size != new.tree().size {
-        return Ok(None);
+/// The proof that the larger checkpoint's tree, or the same, extends the smaller one's, from the log's tiles.
+///
+/// # Errors
+/// A fork with its evidence, or [`FollowError::Unproven`].
+pub async fn extends(log: &LogClient, smaller: &SignedCheckpoint, larger: &SignedCheckpoint) -> Result<ConsistencyProof, FollowError> {
+    let (old, new) = (smaller.tree(), larger.tree());
+    let fork = |divergence| FollowError::Fork(Box::new(Evidence::new(smaller.clone(), larger.clone(), divergence)));
+    if old.size == new.size {
+        return if old.root == new.root { Ok(ConsistencyProof(Vec::new())) } else { Err(fork(None)) };
     }
-    if known.tree().root != new.tree().root {
-        return Err(FollowError::Fork(Box::new(Evidence::new(known.clone(), new.clone(), None))));
-    }
-    Ok(Some(Step::Forward))
+    let unproven = |why: String| FollowError::Unproven(Box::new(Unproven { smaller: smaller.clone(), larger: larger.clone(), why }));
+    let tiles = |error: PlanError| unproven(format!("its tiles do not belong to the tree that it signed: {error:?}"));
+    let plan = ConsistencyPlan::new(old.size, &new).map_err(tiles)?;
+    let fetched = log.tiles(plan.tiles()).await.map_err(|error| unproven(error.to_string()))?;
+    let (root, proof) = plan.finish(&fetched).map_err(tiles)?;
+    if root == old.root { Ok(proof) } else { Err(fork(Some((root, proof)))) }
 }

@@ -5,16 +5,16 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Seek as _, SeekFrom, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use attest::bundle::BundledLeaf;
 use attest::{Bundle, Envelope, Statement};
 use tlog::bundle::{cut, leaf_hashes, parse};
 use tlog::plan::{EdgePlan, Plan, Tiles};
-use tlog::{BundleId, Edge, Hash, SignedCheckpoint, Tile, Tree};
+use tlog::{BundleId, Edge, Hash, SignedCheckpoint, Tile, Tree, hash_leaf};
 
 use crate::cache::{Cache, CacheError, replace};
-use crate::sync::{SyncError, Synced, Syncer, control_queries, installed_names};
+use crate::sync::{SyncError, Syncer};
 
 /// The mirror below a cache.
 pub struct Mirror {
@@ -28,25 +28,30 @@ impl Mirror {
         Self { dir: cache.dir().join("full") }
     }
 
-    /// Whether every entry of this tree is here.
-    #[must_use]
-    pub fn holds(&self, tree: &Tree) -> bool {
-        self.tree().is_ok_and(|kept| kept == *tree)
-    }
-
-    /// Brings the mirror to the newest checkpoint and keeps what is known about the installed packages.
+    /// Brings the mirror to this checkpoint, and gives the leaves about these names. What turns out damaged is fetched again.
     ///
     /// # Errors
     /// See [`SyncError`].
-    pub async fn sync(&self, syncer: &Syncer<'_>, roots: &[&Path], extra: &[String]) -> Result<Synced, SyncError> {
-        let checkpoint = syncer.advance().await?;
-        self.grow(syncer, &checkpoint).await?;
-        let control = syncer.know(&self.extract(&checkpoint, &BTreeSet::new())?)?;
-        let mut names: BTreeSet<String> = extra.iter().cloned().collect();
-        names.extend(installed_names(roots, &syncer.namespaces(&control))?);
-        names.extend(syncer.cache.names()?);
-        let bundle = self.extract(&checkpoint, &names)?;
-        syncer.keep(&bundle, &names.into_iter().collect::<Vec<_>>()).await
+    pub async fn answer(&self, syncer: &Syncer<'_>, checkpoint: &SignedCheckpoint, names: &[String]) -> Result<Bundle, SyncError> {
+        match self.try_answer(syncer, checkpoint, names).await {
+            Err(SyncError::Cache(CacheError::Damaged(path))) => {
+                tracing::warn!("{} is damaged; the whole log is fetched again", path.display());
+                self.forget()?;
+                self.try_answer(syncer, checkpoint, names).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn try_answer(&self, syncer: &Syncer<'_>, checkpoint: &SignedCheckpoint, names: &[String]) -> Result<Bundle, SyncError> {
+        self.grow(syncer, checkpoint).await?;
+        Ok(self.extract(checkpoint, &names.iter().map(String::as_str).collect())?)
+    }
+
+    /// Counts nothing as here.
+    fn forget(&self) -> Result<(), CacheError> {
+        let path = self.dir.join(TREE);
+        fs::remove_file(&path).map_err(|error| CacheError::Io(path, error))
     }
 
     /// Fetches what is new, a few hundred bundles at a time; each round is authenticated, written, and only then counted.
@@ -100,25 +105,26 @@ impl Mirror {
         {
             self.put(&tile, bytes)?;
         }
-        let mut names = String::new();
+        let mut new = String::new();
         for (position, entry) in entries.iter().enumerate() {
             for name in names_of(entry) {
-                names.push_str(&format!("{} {name}\n", first + position as u64));
+                new.push_str(&format!("{} {name}\n", first + position as u64));
             }
         }
         // What a killed program appended beyond the counted length is cut off first.
-        let counted = self.state()?.1;
+        let mut names = self.names()?;
         let path = self.dir.join(NAMES);
         let append = || {
             let mut file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
-            file.set_len(counted)?;
+            file.set_len(names.len() as u64)?;
             file.seek(SeekFrom::End(0))?;
-            file.write_all(names.as_bytes())?;
+            file.write_all(new.as_bytes())?;
             file.sync_all()
         };
         append().map_err(|error| CacheError::Io(path.clone(), error))?;
-        let length = counted + names.len() as u64;
-        self.put(TREE, format!("{} {} {length}\n", batch.tree.size, batch.tree.root).as_bytes())
+        names.extend_from_slice(new.as_bytes());
+        let state = State { tree: batch.tree, counted: names.len() as u64, digest: Hash::digest(&names) };
+        self.put(TREE, state.encode().as_bytes())
     }
 
     fn put(&self, name: &str, bytes: &[u8]) -> Result<(), CacheError> {
@@ -127,28 +133,29 @@ impl Mirror {
         fs::create_dir_all(dir).and_then(|()| replace(&path, bytes)).map_err(|error| CacheError::Io(path.clone(), error))
     }
 
-    /// Size and root of what is here.
-    fn tree(&self) -> Result<Tree, CacheError> {
-        Ok(self.state()?.0)
+    /// What is here.
+    fn state(&self) -> Result<State, CacheError> {
+        let path = self.dir.join(TREE);
+        match fs::read_to_string(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(State::EMPTY),
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Err(CacheError::Damaged(path)),
+            text => State::parse(&text.map_err(|error| CacheError::Io(path.clone(), error))?).ok_or(CacheError::Damaged(path)),
+        }
     }
 
-    /// The tree that is here, and how many bytes of the index of names belong to it.
-    fn state(&self) -> Result<(Tree, u64), CacheError> {
-        let path = self.dir.join(TREE);
-        let text = match fs::read_to_string(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((Tree::EMPTY, 0)),
-            text => text.map_err(|error| CacheError::Io(path.clone(), error))?,
-        };
-        let parse = |text: &str| {
-            let mut words = text.trim_end().split(' ');
-            let tree = Tree { size: words.next()?.parse().ok()?, root: Hash::from_hex(words.next()?)? };
-            Some((tree, words.next()?.parse().ok()?))
-        };
-        parse(&text).ok_or(CacheError::Damaged(path))
+    /// The index of names, as far as it is counted: a line for each name of each entry.
+    fn names(&self) -> Result<Vec<u8>, CacheError> {
+        let state = self.state()?;
+        if state.counted == 0 {
+            return Ok(Vec::new());
+        }
+        let mut names = self.read(NAMES)?;
+        names.truncate(usize::try_from(state.counted).unwrap_or(usize::MAX));
+        if Hash::digest(&names) == state.digest { Ok(names) } else { Err(CacheError::Damaged(self.dir.join(NAMES))) }
     }
 
     fn edge(&self) -> Result<Edge, CacheError> {
-        let tree = self.tree()?;
+        let tree = self.state()?.tree;
         if tree.size == 0 {
             return Ok(Edge::empty());
         }
@@ -163,48 +170,75 @@ impl Mirror {
 
     fn read(&self, name: &str) -> Result<Vec<u8>, CacheError> {
         let path = self.dir.join(name);
-        fs::read(&path).map_err(|error| CacheError::Io(path, error))
+        match fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(CacheError::Damaged(path)),
+            bytes => bytes.map_err(|error| CacheError::Io(path, error)),
+        }
     }
 
-    /// The leaves about these names, and what binds everybody, with proofs made from the tiles here.
-    fn extract(&self, checkpoint: &SignedCheckpoint, names: &BTreeSet<String>) -> Result<Bundle, CacheError> {
+    /// The leaves about these names, with proofs made from the tiles here; each is compared with what the tree has.
+    fn extract(&self, checkpoint: &SignedCheckpoint, names: &BTreeSet<&str>) -> Result<Bundle, CacheError> {
         let tree = checkpoint.tree();
         let indices = self.indices(tree.size, names)?;
-        let damaged = |_| CacheError::Damaged(self.dir.clone());
-        let plan = Plan::for_leaves(&tree, indices.iter().copied()).map_err(damaged)?;
-        let prover = plan.finish(&self.tiles(plan.tiles())?).map_err(damaged)?;
+        let damaged = || CacheError::Damaged(self.dir.clone());
+        let plan = Plan::for_leaves(&tree, indices.iter().copied()).map_err(|_| damaged())?;
+        let prover = plan.finish(&self.tiles(plan.tiles())?).map_err(|_| damaged())?;
         let mut leaves = Vec::new();
         let mut open: Option<(BundleId, Vec<u8>)> = None;
         for index in indices {
-            let id = BundleId::holding(index, tree.size).ok_or_else(|| CacheError::Damaged(self.dir.clone()))?;
+            let id = BundleId::holding(index, tree.size).ok_or_else(damaged)?;
             if open.as_ref().is_none_or(|(known, _)| *known != id) {
                 open = Some((id, self.read(&id.path())?));
             }
             let bytes = open.as_ref().map(|(_, bytes)| bytes.as_slice()).unwrap_or_default();
-            let entries = parse(bytes, id.width()).map_err(|_| CacheError::Damaged(self.dir.clone()))?;
-            let leaf = usize::try_from(index % 256).ok().and_then(|position| entries.get(position)).map(|entry| entry.to_vec());
-            let (_, proof) = prover.inclusion(index).map_err(damaged)?;
-            leaves.push(BundledLeaf { index, leaf: leaf.ok_or_else(|| CacheError::Damaged(self.dir.clone()))?, proof });
+            let entries = parse(bytes, id.width()).map_err(|_| damaged())?;
+            let leaf = usize::try_from(index % 256).ok().and_then(|position| entries.get(position)).ok_or_else(damaged)?.to_vec();
+            let (hash, proof) = prover.inclusion(index).map_err(|_| damaged())?;
+            if hash_leaf(&leaf) != hash {
+                return Err(damaged());
+            }
+            leaves.push(BundledLeaf { index, leaf, proof });
         }
-        Ok(Bundle { checkpoint: checkpoint.clone(), leaves, manifests: Vec::new() })
+        Ok(Bundle { checkpoint: checkpoint.clone(), history: Vec::new(), leaves, manifests: Vec::new() })
     }
 
-    fn indices(&self, size: u64, names: &BTreeSet<String>) -> Result<BTreeSet<u64>, CacheError> {
-        let control = control_queries();
-        let mut text = self.read(NAMES)?;
-        text.truncate(usize::try_from(self.state()?.1).unwrap_or(usize::MAX));
-        let text = String::from_utf8_lossy(&text);
-        let wanted = |line: &str| {
+    fn indices(&self, size: u64, wanted: &BTreeSet<&str>) -> Result<BTreeSet<u64>, CacheError> {
+        let names = self.names()?;
+        let text = String::from_utf8_lossy(&names);
+        let index = |line: &str| {
             let (index, name) = line.split_once(' ')?;
             let index: u64 = index.parse().ok().filter(|index| *index < size)?;
-            (names.contains(name) || control.iter().any(|query| query == name)).then_some(index)
+            wanted.contains(name).then_some(index)
         };
-        Ok(text.lines().filter_map(wanted).collect())
+        Ok(text.lines().filter_map(index).collect())
+    }
+}
+
+/// What the mirror holds, in one line: the tree, and how many bytes of the index of names belong to it, with their digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct State {
+    tree: Tree,
+    counted: u64,
+    digest: Hash,
+}
+
+impl State {
+    const EMPTY: Self = Self { tree: Tree::EMPTY, counted: 0, digest: Hash::EMPTY };
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.trim_end().split(' ');
+        let tree = Tree { size: words.next()?.parse().ok()?, root: Hash::from_hex(words.next()?)? };
+        let state = Self { tree, counted: words.next()?.parse().ok()?, digest: Hash::from_hex(words.next()?)? };
+        (state.encode() == text).then_some(state)
+    }
+
+    fn encode(&self) -> String {
+        format!("{} {} {} {}\n", self.tree.size, self.tree.root, self.counted, self.digest)
     }
 }
 
 /// Under which names an entry is found: its subject, and its type.
-fn names_of(entry: &[u8]) -> Vec<String> {
+pub(crate) fn names_of(entry: &[u8]) -> Vec<String> {
     let statement = Envelope::parse(entry).ok().and_then(|envelope| Statement::parse(envelope.payload()).ok());
     statement.map(|statement| vec![statement.subject.name.clone(), format!("type:{}", statement.kind().short_name())]).unwrap_or_default()
 }

@@ -26,6 +26,9 @@ pub enum KnowledgeError {
     /// The first roles document is not there, or not the pinned one.
     #[error("the roles document pinned by roles_sha256 is not in the log's answer")]
     NoRoles,
+    /// Bundles of several logs, or of two histories of one.
+    #[error("the cache holds bundles of several logs, or of two histories of one")]
+    Mixed,
     /// The roles are those of another log.
     #[error("the roles in the log are for {0}, which is another log")]
     OtherRoles(String),
@@ -61,11 +64,25 @@ impl Knowledge {
     /// # Errors
     /// See [`KnowledgeError`]. Leaves that do not count are no error.
     pub fn new(bundle: &Bundle, policy: &Policy, roles_pin: Hash) -> Result<Self, KnowledgeError> {
+        Self::of(&[bundle], policy, roles_pin)
+    }
+
+    /// The same for several bundles of one log, of which each is verified under its own checkpoint; the largest tree is the head. At least
+    /// one is needed.
+    ///
+    /// # Errors
+    /// See [`KnowledgeError`].
+    pub fn of(bundles: &[&Bundle], policy: &Policy, roles_pin: Hash) -> Result<Self, KnowledgeError> {
+        let bundle = bundles.iter().max_by_key(|bundle| bundle.checkpoint.tree().size).ok_or(KnowledgeError::NoRoles)?;
+        for other in bundles {
+            verify_checkpoint(policy, &other.checkpoint)?;
+            other.verify()?;
+        }
         let cosigned = verify_checkpoint(policy, &bundle.checkpoint)?;
-        bundle.verify()?;
+        let leaves = together(bundles, &bundle.checkpoint)?;
         let mut judge = Judge::new(roles_pin);
         let (mut standing, mut refused) = (Vec::new(), Vec::new());
-        for (index, opened) in open_all(bundle) {
+        for (index, opened) in open_all(&leaves) {
             let admitted = opened.and_then(|(envelope, statement)| judge.admit(index, envelope.key(), envelope.payload_hash(), statement));
             match admitted {
                 Ok(leaf) => standing.push(leaf),
@@ -81,7 +98,7 @@ impl Knowledge {
         refused.extend(void.iter().map(|leaf| (leaf.index, from(leaf))));
         let advisories = Advisories::new(&judge, &standing);
         let completeness = completeness(&judge, &standing);
-        let leaves = bundle.leaves.len();
+        let leaves = leaves.len();
         let mut by_subject: HashMap<String, Vec<Leaf>> = HashMap::new();
         for leaf in standing {
             by_subject.entry(leaf.statement.subject.name.clone()).or_default().push(leaf);
@@ -182,14 +199,30 @@ impl Knowledge {
 
 type Opened = Result<(Envelope, Statement), Refusal>;
 
+/// All leaves by rising index, each once.
+fn together<'b>(bundles: &[&'b Bundle], head: &SignedCheckpoint) -> Result<Vec<(u64, &'b [u8])>, KnowledgeError> {
+    let mut leaves: BTreeMap<u64, &[u8]> = BTreeMap::new();
+    for bundle in bundles {
+        let same_tree = bundle.checkpoint.tree().size != head.tree().size || bundle.checkpoint.tree() == head.tree();
+        if bundle.checkpoint.checkpoint.origin != head.checkpoint.origin || !same_tree {
+            return Err(KnowledgeError::Mixed);
+        }
+        for leaf in &bundle.leaves {
+            if leaves.insert(leaf.index, &leaf.leaf).is_some_and(|other| other != leaf.leaf) {
+                return Err(KnowledgeError::Mixed);
+            }
+        }
+    }
+    Ok(leaves.into_iter().collect())
+}
+
 /// Parses and verifies all envelopes, on all cores: the slow part.
-fn open_all(bundle: &Bundle) -> Vec<(u64, Opened)> {
+fn open_all(leaves: &[(u64, &[u8])]) -> Vec<(u64, Opened)> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let chunk = bundle.leaves.len().div_ceil(threads).max(1);
+    let chunk = leaves.len().div_ceil(threads).max(1);
     std::thread::scope(|scope| {
-        let open =
-            |leaves: &[attest::bundle::BundledLeaf]| leaves.iter().map(|leaf| (leaf.index, Judge::open(&leaf.leaf))).collect::<Vec<_>>();
-        let handles: Vec<_> = bundle.leaves.chunks(chunk).map(|leaves| scope.spawn(move || open(leaves))).collect();
+        let open = |leaves: &[(u64, &[u8])]| leaves.iter().map(|(index, leaf)| (*index, Judge::open(leaf))).collect::<Vec<_>>();
+        let handles: Vec<_> = leaves.chunks(chunk).map(|leaves| scope.spawn(move || open(leaves))).collect();
         // A panic in a thread would be a bug of the parsers; it must not pass as "no leaves".
         handles.into_iter().flat_map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
     })

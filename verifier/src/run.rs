@@ -26,6 +26,7 @@ use crate::follow::FollowError;
 use crate::full::Mirror;
 use crate::hash::{Progress, Silent};
 use crate::head;
+use crate::import::ImportError;
 use crate::knowledge::Knowledge;
 use crate::progress::Bar;
 use crate::render;
@@ -77,9 +78,12 @@ impl Setup {
         Ok(Self { config, rules, accept, policy, cache })
     }
 
-    /// What the cache knows, verified.
-    fn knowledge(&self) -> Result<Knowledge, Failure> {
-        Ok(Knowledge::new(&self.cache.known()?, &self.policy, self.config.roles_sha256)?)
+    /// What the cache knows, verified; and up to which size every entry of the log was read for it.
+    fn knowledge(&self) -> Result<(Knowledge, u64), Failure> {
+        let (known, coverage) = self.cache.known()?;
+        let asides = self.cache.asides()?;
+        let bundles: Vec<&Bundle> = std::iter::once(&known).chain(&asides).collect();
+        Ok((Knowledge::of(&bundles, &self.policy, self.config.roles_sha256)?, coverage.whole))
     }
 
     /// Namespaces to look in: the root's own distribution first.
@@ -95,19 +99,24 @@ impl Setup {
     }
 
     /// Everything that asks the log asks it under this configuration.
-    fn syncer<'a>(&'a self, log: &'a LogClient, lock: &'a CacheLock) -> Syncer<'a> {
+    fn syncer<'a>(&'a self, log: &'a LogClient, lock: &'a CacheLock, full: bool) -> Syncer<'a> {
         let Self { config, rules, policy, cache, .. } = self;
-        Syncer { log, policy, roles_pin: config.roles_sha256, vendors: &rules.vendors, cache, lock }
+        let mirror = full.then(|| Mirror::new(cache));
+        Syncer { log, policy, roles_pin: config.roles_sha256, vendors: &rules.vendors, cache, lock, mirror }
     }
 
     /// A fork's evidence goes into the cache; the message names the file.
     fn keep_evidence(&self, error: SyncError) -> Failure {
         match error {
-            SyncError::Follow(FollowError::Fork(evidence)) => match self.cache.keep_evidence(&evidence) {
-                Ok(path) => Failure::Fork(path),
-                Err(error) => Failure::Cache(error),
-            },
+            SyncError::Follow(FollowError::Fork(evidence)) => self.convicted(&evidence),
             error => Failure::Sync(error),
+        }
+    }
+
+    fn convicted(&self, evidence: &Evidence) -> Failure {
+        match self.cache.keep_evidence(evidence) {
+            Ok(path) => Failure::Fork(path),
+            Err(error) => Failure::Cache(error),
         }
     }
 }
@@ -137,19 +146,14 @@ fn threads() -> usize {
 fn sync(setup: &Setup, args: &SyncArgs) -> Result<u8, Failure> {
     let log = setup.log()?;
     let lock = setup.cache.lock(PATIENCE)?;
-    let syncer = setup.syncer(&log, &lock);
+    let syncer = setup.syncer(&log, &lock, args.full);
     let roots: Vec<&Path> = args.root.iter().map(PathBuf::as_path).collect();
-    let work = async {
-        if args.full {
-            Mirror::new(&setup.cache).sync(&syncer, &roots, &args.names).await
-        } else {
-            syncer.installed(&roots, &args.names, args.prune).await
-        }
-    };
-    let synced = block_on(work).map_err(|error| Failure::Other(error.into()))?.map_err(|error| setup.keep_evidence(error))?;
+    let synced = block_on(syncer.installed(&roots, &args.names, args.prune))
+        .map_err(|error| Failure::Other(error.into()))?
+        .map_err(|error| setup.keep_evidence(error))?;
     println!(
-        "synced to {} entries: {} of them kept with proofs, for {} names; {} manifests fetched",
-        synced.size, synced.leaves, synced.names, synced.manifests
+        "synced to {} entries: {} of them kept with proofs, {} of these new, for {} names; {} manifests fetched",
+        synced.size, synced.leaves, synced.new, synced.names, synced.manifests
     );
     if !synced.missing.is_empty() {
         println!("{} manifests are not to be had from the log; packages that need them cannot be judged", synced.missing.len());
@@ -179,11 +183,11 @@ fn verified(
     expect: &[expect::Expected],
     progress: &dyn Progress,
 ) -> Result<Verified, Failure> {
-    let knowledge = setup.knowledge()?;
+    let (knowledge, whole) = setup.knowledge()?;
     let namespaces = setup.namespaces(&knowledge, root);
     let manifests = setup.cache.manifests();
     let sources = Sources { knowledge: &knowledge, manifests: &manifests, rules: &setup.rules, namespaces: &namespaces };
-    let whole_log = Mirror::new(&setup.cache).holds(&knowledge.checkpoint().tree());
+    let whole_log = whole == knowledge.checkpoint().tree().size;
     let request = Request { root, selection, expect, now: time::now(), threads: threads(), whole_log };
     Ok(verify(&request, &sources, &setup.policy, &setup.accept, progress)?)
 }
@@ -204,7 +208,7 @@ fn explain(setup: &Setup, args: &ExplainArgs) -> Result<u8, Failure> {
 
 fn check_files(setup: &Setup, args: &CheckArgs) -> Result<u8, Failure> {
     let checked: Vec<check::Checked> = args.files.iter().map(|file| check::open(file)).collect();
-    let knowledge = if args.offline { setup.knowledge()? } else { look_up(setup, &checked)? };
+    let knowledge = if args.offline { setup.knowledge()?.0 } else { look_up(setup, &checked)? };
     let namespaces = setup.namespaces(&knowledge, Path::new("/"));
     let manifests = setup.cache.manifests();
     let sources = Sources { knowledge: &knowledge, manifests: &manifests, rules: &setup.rules, namespaces: &namespaces };
@@ -236,23 +240,24 @@ fn check_files(setup: &Setup, args: &CheckArgs) -> Result<u8, Failure> {
     print(&report, args.output)
 }
 
-/// Asks the log about the package files: those that are not installed are not in the cache. A whole log here needs no question.
+/// Asks the log about the package files: those that are not installed are not in the cache. Where the whole log is kept here, it is
+/// brought up to date, and nobody learns which files these are.
 fn look_up(setup: &Setup, checked: &[check::Checked]) -> Result<Knowledge, Failure> {
     let lock = setup.cache.lock(PATIENCE)?;
     let log = setup.log()?;
-    let syncer = setup.syncer(&log, &lock);
+    let full = setup.cache.known().is_ok_and(|(_, coverage)| coverage.whole > 0);
+    let syncer = setup.syncer(&log, &lock, full);
     let ask = async {
-        let control = syncer.know(&syncer.lookup(&[]).await?)?;
-        let namespaces = syncer.namespaces(&control);
+        let control = syncer.learn(&syncer.held()?, &[]).await?;
+        let namespaces = syncer.namespaces(&syncer.know(&control)?);
         let names: Vec<String> = checked.iter().flat_map(|file| file.purls(&namespaces)).map(|purl| purl.to_string()).collect();
-        let knowledge = syncer.know(&syncer.lookup(&names).await?)?;
-        Ok(knowledge)
+        syncer.know(&syncer.learn(&control, &names).await?)
     };
     block_on(ask).map_err(|error| Failure::Other(error.into()))?.map_err(|error| setup.keep_evidence(error))
 }
 
 fn export(setup: &Setup, file: &Path) -> Result<u8, Failure> {
-    let mut bundle = setup.cache.known()?;
+    let mut bundle = setup.cache.known()?.0;
     let knowledge = Knowledge::new(&bundle, &setup.policy, setup.config.roles_sha256)?;
     for (root, files) in knowledge.manifests() {
         if let Ok(text) = setup.cache.manifests().text(&files) {
@@ -268,6 +273,10 @@ fn export(setup: &Setup, file: &Path) -> Result<u8, Failure> {
         bytes.len(),
         file.display()
     );
+    let asides = setup.cache.asides()?.len();
+    if asides > 0 {
+        tracing::warn!("{asides} imported bundles that nothing joins with the rest are not in it; tally sync joins them");
+    }
     Ok(exit::CLEAN)
 }
 
@@ -276,17 +285,23 @@ fn import(setup: &Setup, file: &Path) -> Result<u8, Failure> {
     let bundle = Bundle::parse(&bytes).map_err(|error| Failure::Unproven(format!("{}: {error}", file.display())))?;
     drop(bytes);
     let lock = setup.cache.lock(PATIENCE)?;
-    crate::import::import(&bundle, &setup.policy, setup.config.roles_sha256, &setup.cache, &lock).map_err(|error| match error {
-        crate::import::ImportError::Follow(fork @ FollowError::Fork(_)) => setup.keep_evidence(SyncError::Follow(fork)),
-        crate::import::ImportError::Cache(error) => Failure::Cache(error),
+    let imported = crate::import::import(&bundle, &setup.policy, setup.config.roles_sha256, &setup.cache, &lock);
+    let imported = imported.map_err(|error| match error {
+        ImportError::Fork(evidence) => setup.convicted(&evidence),
+        ImportError::Cache(error) => Failure::Cache(error),
+        error @ ImportError::TooMany(_) => Failure::File(error.to_string()),
         error => Failure::Unproven(format!("{}: {error}; nothing was changed", file.display())),
     })?;
     println!(
-        "imported {} entries and {} manifests, proven under a tree of {} entries",
+        "imported {} entries, proven under a tree of {}; {} of them and {} manifests are new here",
         bundle.leaves.len(),
-        bundle.manifests.len(),
-        bundle.checkpoint.tree().size
+        bundle.checkpoint.tree().size,
+        imported.entries,
+        imported.manifests
     );
+    if !imported.proven {
+        println!("that its tree and the one known here are of one history is the witnesses' word, until tally sync shows it");
+    }
     Ok(exit::CLEAN)
 }
 
@@ -295,7 +310,7 @@ fn advise(setup: &Setup, command: &AdviseCommand) -> Result<u8, Failure> {
     let signer = client::keys::load(&signing.key).map_err(|error| Failure::File(error.to_string()))?;
     let lock = setup.cache.lock(PATIENCE)?;
     let log = setup.log()?;
-    let syncer = setup.syncer(&log, &lock);
+    let syncer = setup.syncer(&log, &lock, false);
     let said = block_on(crate::advise::advise(&syncer, command, &*signer, time::now(), signing.wait));
     let proof = said.map_err(|error| Failure::Other(error.into()))?.map_err(|error| match error {
         AdviseError::Sync(error) => setup.keep_evidence(error),

@@ -1,6 +1,7 @@
-//! Bringing the cache up to date over the network: the checkpoint forward, the leaves about what is installed, their manifests.
+//! Bringing the cache up to date over the network: the checkpoint forward, the leaves about what is installed, their manifests. What is
+//! kept is carried over to the new tree; only what came after is asked for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use attest::Bundle;
@@ -14,9 +15,12 @@ use package::root::{Root, RootError};
 use tlog::{Hash, Policy, SignedCheckpoint};
 
 use crate::cache::{Cache, CacheError, CacheLock};
-use crate::follow::{FollowError, Step, follow};
-use crate::knowledge::{Knowledge, KnowledgeError};
+use crate::coverage::Coverage;
+use crate::follow::{FollowError, Step, compare, extends, follow};
+use crate::full::{Mirror, names_of};
+use crate::knowledge::{Knowledge, KnowledgeError, verify_checkpoint};
 use crate::manifests::fits;
+use crate::merge::{carry, join};
 use crate::subject::purls;
 
 /// Why the cache was not brought up to date. What it held before still stands.
@@ -63,6 +67,8 @@ pub struct Synced {
     pub size: u64,
     /// Leaves kept, proven under it.
     pub leaves: usize,
+    /// How many of them are new here.
+    pub new: usize,
     /// Names that were looked up.
     pub names: usize,
     /// Manifests fetched now.
@@ -71,6 +77,15 @@ pub struct Synced {
     pub missing: Vec<Hash>,
     /// SHA-256 of the witness policy that the roles name.
     pub policy: Option<Hash>,
+}
+
+/// What is kept, and what was asked for it.
+#[derive(Clone, Debug, Default)]
+pub struct Held {
+    /// Leaves with proofs; verified. `None` before the first sync.
+    pub bundle: Option<Bundle>,
+    /// What was asked.
+    pub coverage: Coverage,
 }
 
 /// What a sync needs.
@@ -87,6 +102,8 @@ pub struct Syncer<'a> {
     pub cache: &'a Cache,
     /// The right to.
     pub lock: &'a CacheLock,
+    /// Where every entry is kept, if nobody is to be asked about names.
+    pub mirror: Option<Mirror>,
 }
 
 /// Queries that every lookup begins with: what binds everybody.
@@ -102,49 +119,122 @@ impl Syncer<'_> {
     /// See [`SyncError`].
     pub async fn advance(&self) -> Result<SignedCheckpoint, SyncError> {
         let newest = self.log.checkpoint().await?;
-        self.move_to(&newest).await
+        self.move_to(newest).await
     }
 
     /// Moves forward to a checkpoint that the log has shown; an older one of the same history is an error, since the answer that came
-    /// with it is old, too.
-    async fn move_to(&self, new: &SignedCheckpoint) -> Result<SignedCheckpoint, SyncError> {
+    /// with it is old, too. Of one tree, the checkpoint with the newer cosignatures stays.
+    async fn move_to(&self, new: SignedCheckpoint) -> Result<SignedCheckpoint, SyncError> {
         let known = self.cache.newest()?;
-        match follow(self.log, self.policy, known.as_ref(), new).await? {
-            Step::Forward => {
-                self.cache.keep_newest(self.lock, new)?;
-                Ok(new.clone())
-            }
-            Step::Behind => {
+        let step = self.noted(follow(self.log, self.policy, known.as_ref(), &new).await)?;
+        let shown = self.settle(&new).await?;
+        let size = new.tree().size;
+        let newest = match (step, known) {
+            (Step::Behind, known) => {
                 let known = known.map_or(0, |known| known.tree().size);
-                Err(SyncError::Behind { known, found: new.tree().size })
+                return Err(SyncError::Behind { known, found: size });
             }
-        }
+            (Step::Forward, Some(known)) => fresher(self.policy, known, new),
+            (Step::Forward, None) => new,
+        };
+        self.cache.keep_newest(self.lock, &newest)?;
+        shown.iter().try_for_each(|note| self.cache.drop_unproven(self.lock, note))?;
+        Ok(newest)
     }
 
-    /// Looks up everything about these names, and what binds everybody.
+    /// Checkpoints that were unproven so far, of which the log now shows that `new` extends them.
+    async fn settle(&self, new: &SignedCheckpoint) -> Result<Vec<SignedCheckpoint>, SyncError> {
+        let notes = self.cache.unproven()?;
+        for note in &notes {
+            if self.noted(compare(self.log, note, new).await)? == Step::Behind {
+                return Err(SyncError::Behind { known: note.tree().size, found: new.tree().size });
+            }
+        }
+        Ok(notes)
+    }
+
+    /// Keeps both checkpoints where nothing shows what they are to each other: a later answer of the log may convict it.
+    fn noted<T>(&self, followed: Result<T, FollowError>) -> Result<T, SyncError> {
+        if let Err(FollowError::Unproven(unproven)) = &followed {
+            for note in [&unproven.smaller, &unproven.larger] {
+                self.cache.keep_unproven(self.lock, note)?;
+            }
+        }
+        Ok(followed?)
+    }
+
+    /// What is kept here; nothing, where it is damaged or not what this configuration trusts.
+    ///
+    /// # Errors
+    /// If the cache cannot be read.
+    pub fn held(&self) -> Result<Held, SyncError> {
+        let why = match self.cache.known() {
+            Ok((bundle, coverage)) => match verify_checkpoint(self.policy, &bundle.checkpoint).map(|_| bundle.verify()) {
+                Ok(Ok(())) => return Ok(Held { bundle: Some(bundle), coverage }),
+                Ok(Err(error)) => error.to_string(),
+                Err(error) => error.to_string(),
+            },
+            Err(CacheError::Absent(_)) => String::new(),
+            Err(error @ CacheError::Damaged(_)) => error.to_string(),
+            Err(error) => return Err(error.into()),
+        };
+        if !why.is_empty() {
+            tracing::warn!("what is kept is of no use ({why}); all of it is fetched again");
+        }
+        Ok(Held { bundle: None, coverage: self.cache.coverage(&Hash::EMPTY)? })
+    }
+
+    /// Learns what is new about these names, and about what binds everybody. Nothing but the newest checkpoint is kept yet.
     ///
     /// # Errors
     /// See [`SyncError`].
-    pub async fn lookup(&self, names: &[String]) -> Result<Bundle, SyncError> {
+    pub async fn learn(&self, held: &Held, names: &[String]) -> Result<Held, SyncError> {
         let mut queries = control_queries();
         queries.extend_from_slice(names);
+        let mut coverage = held.coverage.clone();
+        let answer = match &self.mirror {
+            Some(mirror) => {
+                let checkpoint = self.advance().await?;
+                coverage.whole = checkpoint.tree().size;
+                mirror.answer(self, &checkpoint, &queries).await?
+            }
+            None => self.ask(&coverage.due(&queries)).await?,
+        };
+        coverage.asked(&queries, answer.checkpoint.tree().size);
+        let bundle = match &held.bundle {
+            Some(kept) => self.take_in(answer, kept).await?,
+            None => answer,
+        };
+        Ok(Held { bundle: Some(bundle), coverage })
+    }
+
+    /// Joins a bundle of an earlier tree to one of a later tree.
+    async fn take_in(&self, newer: Bundle, older: &Bundle) -> Result<Bundle, SyncError> {
+        let proof = self.noted(extends(self.log, &older.checkpoint, &newer.checkpoint).await)?;
+        let carried = carry(older, &newer.checkpoint, &proof).ok_or_else(|| SyncError::Entries("what is kept fits no tree".to_owned()))?;
+        join(newer, carried).map_err(|other| SyncError::Entries(other.to_string()))
+    }
+
+    async fn ask(&self, due: &BTreeMap<u64, Vec<String>>) -> Result<Bundle, SyncError> {
         for _ in 0..TRIES {
-            if let Some(bundle) = self.lookup_once(&queries).await? {
-                self.move_to(&bundle.checkpoint).await?;
-                return Ok(bundle);
+            if let Some(bundle) = self.ask_once(due).await? {
+                let checkpoint = self.move_to(bundle.checkpoint.clone()).await?;
+                return Ok(Bundle { checkpoint, ..bundle });
             }
         }
         Err(SyncError::Moving)
     }
 
     /// All answers have to be of one tree; `None` if the log moved between them.
-    async fn lookup_once(&self, queries: &[String]) -> Result<Option<Bundle>, SyncError> {
+    async fn ask_once(&self, due: &BTreeMap<u64, Vec<String>>) -> Result<Option<Bundle>, SyncError> {
         let mut bundle: Option<Bundle> = None;
-        for part in queries.chunks(QUERIES) {
-            let Lookup { checkpoint, found } = self.log.lookup(part).await?;
+        for (from, part) in due.iter().flat_map(|(from, names)| names.chunks(QUERIES).map(move |part| (*from, part))) {
+            let mut queries = part.to_vec();
+            queries.extend((from > 0).then(|| format!("from:{from}")));
+            let Lookup { checkpoint, found } = self.log.lookup(&queries).await?;
             let leaves = found.into_iter().map(|found| BundledLeaf { index: found.index, leaf: found.leaf, proof: found.proof });
             match &mut bundle {
-                None => bundle = Some(Bundle { checkpoint, leaves: leaves.collect(), manifests: Vec::new() }),
+                None => bundle = Some(Bundle { checkpoint, history: Vec::new(), leaves: leaves.collect(), manifests: Vec::new() }),
                 Some(bundle) if bundle.checkpoint.tree() == checkpoint.tree() => bundle.leaves.extend(leaves),
                 Some(_) => return Ok(None),
             }
@@ -161,11 +251,12 @@ impl Syncer<'_> {
         if self.vendors.is_empty() { knowledge.namespaces() } else { self.vendors.to_vec() }
     }
 
-    /// Verifies a bundle.
+    /// Verifies and judges what is held.
     ///
     /// # Errors
     /// See [`KnowledgeError`].
-    pub fn know(&self, bundle: &Bundle) -> Result<Knowledge, SyncError> {
+    pub fn know(&self, held: &Held) -> Result<Knowledge, SyncError> {
+        let bundle = held.bundle.as_ref().ok_or(KnowledgeError::NoRoles)?;
         Ok(Knowledge::new(bundle, self.policy, self.roles_pin)?)
     }
 
@@ -175,29 +266,43 @@ impl Syncer<'_> {
     /// See [`SyncError`].
     pub async fn installed(&self, roots: &[&Path], extra: &[String], prune: bool) -> Result<Synced, SyncError> {
         self.advance().await?;
+        let before = self.held()?;
         // The roles say whose names to ask for.
-        let control = self.know(&self.lookup(&[]).await?)?;
+        let control = self.learn(&before, &[]).await?;
         let mut names: BTreeSet<String> = extra.iter().cloned().collect();
-        names.extend(installed_names(roots, &self.namespaces(&control))?);
+        names.extend(installed_names(roots, &self.namespaces(&self.know(&control)?))?);
         if !prune {
-            names.extend(self.cache.names()?);
+            names.extend(control.coverage.subjects().cloned());
         }
         let names: Vec<String> = names.into_iter().collect();
-        let bundle = self.lookup(&names).await?;
-        self.keep(&bundle, &names).await
+        let mut held = self.learn(&control, &names).await?;
+        for aside in self.cache.asides()? {
+            if let Some(bundle) = held.bundle.take() {
+                held.bundle = Some(self.take_in(bundle, &aside).await?);
+            }
+        }
+        if prune {
+            forget_others(&mut held, &names);
+        }
+        let kept = before.bundle.map_or(0, |bundle| bundle.leaves.len());
+        let mut synced = self.keep(&held).await?;
+        (synced.names, synced.new) = (names.len(), synced.leaves.saturating_sub(kept));
+        Ok(synced)
     }
 
-    /// Verifies a bundle, fetches the manifests that it names, and keeps all of it.
+    /// Verifies what is held, fetches the manifests that it names, and keeps all of it.
     ///
     /// # Errors
     /// See [`SyncError`].
-    pub async fn keep(&self, bundle: &Bundle, names: &[String]) -> Result<Synced, SyncError> {
-        let knowledge = self.know(bundle)?;
+    async fn keep(&self, held: &Held) -> Result<Synced, SyncError> {
+        let knowledge = self.know(held)?;
         let (manifests, missing) = self.fetch_manifests(&knowledge).await?;
-        self.cache.keep_names(self.lock, names)?;
-        self.cache.keep_known(self.lock, bundle)?;
-        let policy = knowledge.policy_digest();
-        Ok(Synced { size: bundle.checkpoint.tree().size, leaves: bundle.leaves.len(), names: names.len(), manifests, missing, policy })
+        if let Some(bundle) = &held.bundle {
+            self.cache.keep_known(self.lock, bundle, &held.coverage)?;
+        }
+        self.cache.keep_asides(self.lock, &[])?;
+        let (size, leaves, policy) = (knowledge.checkpoint().tree().size, knowledge.leaves(), knowledge.policy_digest());
+        Ok(Synced { size, leaves, manifests, missing, policy, ..Synced::default() })
     }
 
     /// Fetches the manifests that are not here yet, and checks each against its name before it is kept.
@@ -244,6 +349,24 @@ pub fn installed_names(roots: &[&Path], namespaces: &[String]) -> Result<BTreeSe
         names.extend(there.flat_map(|installed| purls(installed, namespaces)).map(|purl| purl.to_string()));
     }
     Ok(names)
+}
+
+/// Leaves about nothing but other names go, and what was asked about these.
+fn forget_others(held: &mut Held, names: &[String]) {
+    let mut wanted: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+    let control = control_queries();
+    wanted.extend(control.iter().map(String::as_str));
+    held.coverage.names.retain(|name, _| wanted.contains(name.as_str()));
+    if let Some(bundle) = &mut held.bundle {
+        bundle.leaves.retain(|leaf| names_of(&leaf.leaf).iter().any(|name| wanted.contains(name.as_str())));
+    }
+}
+
+/// Of two checkpoints of one tree, the one for which the quorum vouches later; else the second.
+#[must_use]
+pub fn fresher(policy: &Policy, known: SignedCheckpoint, new: SignedCheckpoint) -> SignedCheckpoint {
+    let time = |checkpoint| verify_checkpoint(policy, checkpoint).ok().and_then(|cosigned| policy.freshness(&cosigned, u64::MAX));
+    if known.tree() == new.tree() && time(&known) > time(&new) { known } else { new }
 }
 
 /// Lines of one lookup; its bytes stay below a mebibyte, since names have at most 100 bytes on average.

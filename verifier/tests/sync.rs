@@ -9,23 +9,9 @@ use std::time::Duration;
 use attest::predicate::Action;
 use tlog::evidence::Evidence;
 use tlog::{Hash, InclusionProof, KeyKind, Signer as _, TlogProof, hash_leaf};
-use world::packages::{Root, base};
-use world::server::Server;
+use world::packages::base;
+use world::served::{RULES, forked, served, sync};
 use world::{ORIGIN, World, key, now};
-
-const RULES: &str = "builders = 2\nmax_age = \"1h\"\n";
-
-fn served() -> (World, Root, Server) {
-    let world = base().world();
-    let server = Server::start();
-    world.configure_log(RULES, &server.url);
-    server.show(&world.leaves, &world.head(), &world.manifests);
-    (world, base().root(), server)
-}
-
-fn sync(world: &World, root: &Root, more: &[&str]) -> world::Outcome {
-    world.tally(&[&["sync", "--root", root.path().to_str().unwrap()], more].concat())
-}
 
 fn cached(world: &World) -> Vec<Vec<u8>> {
     ["checkpoint", "known"].iter().map(|name| std::fs::read(world.path("cache").join(name)).unwrap_or_default()).collect()
@@ -66,15 +52,6 @@ fn the_cache_follows_a_growing_log() {
             assert_eq!(world.verify(root.path()).status, if round % 2 == 0 { 4 } else { 0 });
         }
     }
-}
-
-/// The same log up to some entry, then another one.
-fn forked(world: &World, at: usize, more: usize) -> Vec<Vec<u8>> {
-    let mut leaves = world.leaves[..at].to_vec();
-    let other =
-        attest::Envelope::sign(attest::Envelope::parse(&world.leaves[1]).unwrap().payload().to_vec(), &key("other", KeyKind::Ed25519));
-    leaves.extend(std::iter::repeat_n(other.unwrap().encode(), more));
-    leaves
 }
 
 #[test]
@@ -200,49 +177,6 @@ fn killed_at_any_moment_the_cache_is_whole() {
         let left: Vec<_> = std::fs::read_dir(world.path("cache")).unwrap().flatten().map(|entry| entry.file_name()).collect();
         assert!(left.iter().all(|name| !name.to_string_lossy().starts_with(".new-")), "{left:?}");
     }
-}
-
-#[test]
-fn bundles_carry_everything_to_machines_without_a_network() {
-    let (mut world, root, server) = served();
-    assert_eq!(sync(&world, &root, &[]).status, 0);
-    let file = world.path("first.bundle").to_str().unwrap().to_owned();
-    assert_eq!(world.tally(&["bundle", "export", &file]).status, 0);
-    let away = |world: &World, arguments: &[&str]| {
-        let config = world.path("away.toml");
-        let text = std::fs::read_to_string(world.path("tally.toml")).unwrap().replace("\"cache\"", "\"away\"");
-        std::fs::write(&config, text).unwrap();
-        let output = Command::new("unshare")
-            .arg("-n")
-            .arg(env!("CARGO_BIN_EXE_tally"))
-            .arg("--config")
-            .arg(config)
-            .args(arguments)
-            .output()
-            .unwrap();
-        output.status.code().unwrap()
-    };
-    let judge = ["verify", "--all", "--root", root.path().to_str().unwrap()];
-    assert_eq!(away(&world, &judge), 11);
-    assert_eq!(away(&world, &["bundle", "import", &file]), 0);
-    assert_eq!(away(&world, &judge), 0);
-    world.advise(Action::Warn, "pkg:deb/debian/basic");
-    server.show(&world.leaves, &world.head(), &world.manifests);
-    assert_eq!(sync(&world, &root, &[]).status, 0);
-    let newer = world.path("second.bundle").to_str().unwrap().to_owned();
-    assert_eq!(world.tally(&["bundle", "export", &newer]).status, 0);
-    assert_eq!(away(&world, &["bundle", "import", &newer]), 0);
-    assert_eq!(away(&world, &judge), 4, "a warning by the second road");
-    assert_eq!(away(&world, &["bundle", "import", &file]), 1, "older than what is known");
-    assert_eq!(away(&world, &judge), 4);
-    let whole = std::fs::read(&newer).unwrap();
-    for position in (0..whole.len()).step_by(whole.len() / 30) {
-        let mut bytes = whole.clone();
-        bytes[position] ^= 1;
-        std::fs::write(world.path("bad.bundle"), bytes).unwrap();
-        assert_eq!(away(&world, &["bundle", "import", world.path("bad.bundle").to_str().unwrap()]), 1, "byte {position}");
-    }
-    assert_eq!(away(&world, &judge), 4, "refused bundles change nothing");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub mod packages;
+pub mod served;
 pub mod server;
 
 use std::fs;
@@ -151,7 +152,7 @@ impl World {
             leaf: self.leaves[index].clone(),
             proof: InclusionProof::of(&hashes, index).unwrap(),
         };
-        Bundle { checkpoint, leaves: (0..size).map(leaf).collect(), manifests: Vec::new() }
+        Bundle { checkpoint, history: Vec::new(), leaves: (0..size).map(leaf).collect(), manifests: Vec::new() }
     }
 
     /// Puts everything into the cache, as a sync leaves it.
@@ -165,6 +166,14 @@ impl World {
         }
     }
 
+    /// The same for another cache and configuration, as on another machine.
+    pub fn machine(&self, name: &str) -> Machine {
+        let config = self.path(&format!("{name}.toml"));
+        let text = fs::read_to_string(self.path("tally.toml")).unwrap().replace("\"cache\"", &format!("\"{name}\""));
+        fs::write(&config, text).unwrap();
+        Machine { config, cache: self.path(name) }
+    }
+
     /// Runs `tally` with this world's configuration.
     pub fn tally(&self, arguments: &[&str]) -> Outcome {
         self.tally_by(&[], arguments)
@@ -172,18 +181,45 @@ impl World {
 
     /// The same behind another program, such as `unshare -n`.
     pub fn tally_by(&self, before: &[&str], arguments: &[&str]) -> Outcome {
-        let config = self.path("tally.toml");
-        let mut words: Vec<&str> = vec!["timeout", "120"];
-        words.extend_from_slice(before);
-        words.extend_from_slice(&[env!("CARGO_BIN_EXE_tally"), "--config", config.to_str().unwrap()]);
-        words.extend_from_slice(arguments);
-        let output = Command::new(words[0]).args(&words[1..]).output().unwrap();
-        Outcome::of(&output)
+        run(&self.path("tally.toml"), before, arguments)
     }
 
     /// `verify --all --root ROOT --json`.
     pub fn verify(&self, root: &Path) -> Outcome {
         self.tally(&["verify", "--all", "--json", "--root", root.to_str().unwrap()])
+    }
+}
+
+fn run(config: &Path, before: &[&str], arguments: &[&str]) -> Outcome {
+    let mut words: Vec<&str> = vec!["timeout", "120"];
+    words.extend_from_slice(before);
+    words.extend_from_slice(&[env!("CARGO_BIN_EXE_tally"), "--config", config.to_str().unwrap()]);
+    words.extend_from_slice(arguments);
+    let output = Command::new(words[0]).args(&words[1..]).output().unwrap();
+    Outcome::of(&output)
+}
+
+/// Another machine that trusts the same log, and has no network.
+pub struct Machine {
+    config: PathBuf,
+    cache: PathBuf,
+}
+
+impl Machine {
+    pub fn tally(&self, arguments: &[&str]) -> Outcome {
+        run(&self.config, &["unshare", "-n"], arguments)
+    }
+
+    pub fn tally_online(&self, arguments: &[&str]) -> Outcome {
+        run(&self.config, &[], arguments)
+    }
+
+    pub fn verify(&self, root: &Path) -> Outcome {
+        self.tally(&["verify", "--all", "--json", "--root", root.to_str().unwrap()])
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.cache.join(name)
     }
 }
 

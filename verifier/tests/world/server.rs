@@ -23,6 +23,8 @@ pub struct Server {
     shown: Arc<Mutex<Shown>>,
     /// Requests answered so far.
     pub requests: Arc<AtomicUsize>,
+    /// Paths asked for so far; of lookups, their queries and how many leaves were the answer.
+    pub asked: Arc<Mutex<Vec<String>>>,
     pub url: String,
 }
 
@@ -32,17 +34,18 @@ impl Server {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shown = Arc::new(Mutex::new(Shown::default()));
         let requests = Arc::new(AtomicUsize::new(0));
-        let (state, count) = (Arc::clone(&shown), Arc::clone(&requests));
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (state, count, paths) = (Arc::clone(&shown), Arc::clone(&requests), Arc::clone(&asked));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (state, count) = (Arc::clone(&state), Arc::clone(&count));
+                let (state, count, paths) = (Arc::clone(&state), Arc::clone(&count), Arc::clone(&paths));
                 std::thread::spawn(move || {
                     count.fetch_add(1, Ordering::SeqCst);
-                    answer(stream, &state);
+                    answer(stream, &state, &paths);
                 });
             }
         });
-        Self { shown, requests, url }
+        Self { shown, requests, asked, url }
     }
 
     /// Shows these entries under this checkpoint.
@@ -57,13 +60,23 @@ impl Server {
         *self.shown.lock().unwrap() = Shown { files, leaves: leaves.to_vec(), checkpoint: checkpoint.encode() };
     }
 
+    /// Hides all files below a path.
+    pub fn hide(&self, path: &str) {
+        self.shown.lock().unwrap().files.retain(|name, _| !name.starts_with(path));
+    }
+
+    /// What was asked since the last call.
+    pub fn take_asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+
     /// Replaces one file.
     pub fn put(&self, path: &str, bytes: &[u8]) {
         self.shown.lock().unwrap().files.insert(path.into(), bytes.to_vec());
     }
 }
 
-fn answer(stream: TcpStream, shown: &Mutex<Shown>) {
+fn answer(stream: TcpStream, shown: &Mutex<Shown>, asked: &Mutex<Vec<String>>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut first = String::new();
     let mut length = 0;
@@ -83,7 +96,10 @@ fn answer(stream: TcpStream, shown: &Mutex<Shown>) {
     }
     let path = first.split(' ').nth(1).unwrap_or("/").trim_start_matches('/').to_owned();
     let shown = shown.lock().unwrap();
-    let found = if path == "lookup" { Some(lookup(&shown, &String::from_utf8(body).unwrap())) } else { shown.files.get(&path).cloned() };
+    let queries = String::from_utf8(body).unwrap();
+    let found = if path == "lookup" { Some(lookup(&shown, &queries)) } else { shown.files.get(&path).cloned() };
+    let leaves = found.iter().flatten().filter(|byte| **byte == b'\n').count().saturating_sub(1);
+    asked.lock().unwrap().push(if path == "lookup" { format!("lookup {leaves} {}", queries.replace('\n', " ")) } else { path });
     let (status, body) = found.map_or(("404 Not Found", b"not here\n".to_vec()), |body| ("200 OK", body));
     let mut stream = stream;
     let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
@@ -92,9 +108,10 @@ fn answer(stream: TcpStream, shown: &Mutex<Shown>) {
 
 fn lookup(shown: &Shown, queries: &str) -> Vec<u8> {
     let queries: Vec<&str> = queries.lines().collect();
+    let from = queries.iter().find_map(|query| query.strip_prefix("from:")).map_or(0, |from| from.parse().unwrap());
     let hashes: Vec<Hash> = shown.leaves.iter().map(|leaf| hash_leaf(leaf)).collect();
     let mut answer = format!("{}\n", serde_json::json!({ "checkpoint": shown.checkpoint }));
-    for (index, leaf) in shown.leaves.iter().enumerate() {
+    for (index, leaf) in shown.leaves.iter().enumerate().skip(from) {
         let statement = Statement::parse(Envelope::parse(leaf).unwrap().payload()).unwrap();
         let kind = format!("type:{}", statement.kind().short_name());
         if queries.contains(&statement.subject.name.as_str()) || queries.contains(&kind.as_str()) {
