@@ -12,6 +12,7 @@ pub mod disk;
 mod faulty;
 mod lock;
 mod memory;
+mod reader;
 
 use std::io;
 
@@ -20,6 +21,7 @@ pub use directory::Directory;
 pub use faulty::{Faulty, When};
 pub use lock::Lock;
 pub use memory::Memory;
+pub use reader::Reader;
 
 /// How a swap ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

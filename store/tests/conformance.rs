@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use store::{Directory, Faulty, Lock, Memory, Store, Swap, When};
+use store::{Directory, Faulty, Lock, Memory, Reader, Store, Swap, When};
 
 fn directory() -> (tempfile::TempDir, Directory) {
     let dir = tempfile::tempdir().unwrap();
@@ -180,4 +180,59 @@ fn faults_come_before_or_after_the_effect() {
     assert!(after.has_failed());
     assert_eq!(inner.get("b").unwrap().unwrap(), b"2");
     assert_eq!(after.calls(), 2);
+}
+
+#[test]
+fn readers_read_reuse_and_refuse() {
+    let (dir, store) = directory();
+    store.put("t/0/000", &[7; 9000]).unwrap();
+    store.put("t/0/001", b"").unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", dir.path().join("t/0/link")).unwrap();
+    std::fs::create_dir(dir.path().join("t/0/folder")).unwrap();
+    for reader in [Reader::open(dir.path()).unwrap(), Reader::open(dir.path()).unwrap().from_disk()] {
+        let mut bytes = b"what was there".to_vec();
+        assert!(reader.read_into("t/0/000", 9000, &mut bytes).unwrap());
+        assert_eq!(bytes, [7; 9000]);
+        assert_eq!(reader.read_into("t/0/000", 8999, &mut bytes).unwrap_err().kind(), ErrorKind::FileTooLarge);
+        assert!(reader.read_into("t/0/001", 0, &mut bytes).unwrap() && bytes.is_empty());
+        assert!(!reader.read_into("t/0/002", 10, &mut bytes).unwrap() && bytes.is_empty());
+        for odd in ["t/0/link", "t/0/folder", "../x", "t//0"] {
+            assert!(reader.read_into(odd, 1 << 20, &mut bytes).is_err(), "{odd}");
+        }
+        assert!(reader.has("t/0/001").unwrap() && !reader.has("t/0/002").unwrap());
+    }
+    assert!(Reader::open(&dir.path().join("none")).is_err());
+}
+
+#[test]
+fn readers_walk_in_order_and_stop() {
+    let (dir, store) = directory();
+    for key in ["t/1/000", "t/0/001", "t/0/000.p/7", "t/0/000.p/30", "t/0/x001/000", "u/0"] {
+        store.put(key, key.as_bytes()).unwrap();
+    }
+    std::fs::write(dir.path().join("t/.hidden"), "").unwrap();
+    let reader = Reader::open(dir.path()).unwrap();
+    let walked = |prefix: &str, most: usize| {
+        let mut keys = Vec::new();
+        let end = reader.walk(prefix, &mut |key| {
+            keys.push(key.to_owned());
+            keys.len() < most
+        });
+        end.map(|()| keys)
+    };
+    assert_eq!(walked("t", 9).unwrap(), ["t/0/000.p/30", "t/0/000.p/7", "t/0/001", "t/0/x001/000", "t/1/000"]);
+    assert_eq!(walked("t", 2).unwrap(), ["t/0/000.p/30", "t/0/000.p/7"]);
+    assert_eq!(walked("none", 9).unwrap(), [""; 0]);
+    assert!(walked("..", 9).is_err());
+}
+
+#[test]
+fn damaged_objects_are_replaced_and_missing_ones_restored() {
+    let (_dir, store) = directory();
+    store.put("t/0/000", b"damaged").unwrap();
+    for key in ["t/0/000", "t/9/000"] {
+        store.replace_damaged(key, b"whole").unwrap();
+        assert_eq!(store.get(key).unwrap().unwrap(), b"whole");
+    }
+    assert!(store.replace_damaged("../x", b"").is_err());
 }

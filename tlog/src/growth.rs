@@ -38,7 +38,7 @@ impl Growth {
     /// A tree of `size` from the hashes of its partial tiles, in the order of [`Tile::edge`]; `None` if they do not fit. The
     /// hashes are taken as they are: compare [`Growth::tree`] with a root that is trusted.
     #[must_use]
-    pub(crate) fn resume(size: u64, edge: &[(Tile, Vec<Hash>)]) -> Option<Self> {
+    pub fn resume(size: u64, edge: &[(Tile, Vec<Hash>)]) -> Option<Self> {
         let mut levels = Vec::new();
         for (tile, hashes) in edge {
             levels.resize(usize::from(tile.level()), Vec::new());
