@@ -5,7 +5,7 @@ FUZZ_SECONDS ?= 60
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 TOOLS = cc podman runc debootstrap mmdebstrap minisign bsdtar mtree strace faketime gpgv gpg apt-ftparchive dpkg-deb python3 unshare setcap curl xz zstd ip
 
-.PHONY: help build demo test lint unit no-std fuzz bench bench-large deps clean
+.PHONY: help build demo test lint unit no-std fuzz bench bench-large bench-fsck deps clean
 
 help:
 	@echo "make demo    the main job on real packages: log, witnesses, builders, verdicts"
@@ -14,6 +14,7 @@ help:
 	@echo "make fuzz    every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make bench   how fast the log is, with the limits measured in the same run; JSON in target/bench/log.json"
 	@echo "make bench-large  a log of ten million entries: speed, memory, restart, fsck and disk use as it grows"
+	@echo "make bench-fsck   entries a second that fsck checks, and the limit of the hash"
 	@echo "make build   the four programs, in target/release"
 
 deps:
@@ -49,6 +50,11 @@ bench: build
 bench-large: build
 	@mkdir -p $(TARGET)/bench
 	TMPDIR=$(abspath $(TARGET)/bench) $(TARGET)/release/tally-bench --only growth --largest 10000000 --json $(TARGET)/bench/log-large.json
+
+# What fsck takes, beside what hashing the same bytes in memory takes.
+bench-fsck:
+	@mkdir -p $(TARGET)/bench
+	@$(CARGO) bench --locked -q -p tally-log --bench fsck | tee $(TARGET)/bench/fsck.json
 
 clean:
 	$(CARGO) clean

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use client::cli::{Documentation, announce, read_limited};
-use tlog::{Policy, VerifierKey};
+use tlog::Policy;
 
 use crate::clock::SystemClock;
-use crate::fsck::{DirectorySource, HttpSource, Report, Source, check};
+use crate::fsck;
 use crate::propose::propose;
 use crate::roles::bootstrap_files;
-use crate::server::{read_settings, reindex};
+use crate::server::reindex;
 use crate::{Config, build, init};
 
 /// A transparency log for what builders attest about packages
@@ -57,16 +57,9 @@ enum Command {
     },
     /// Recompute a whole log from its bytes; exit status 1 if anything is wrong, 2 if it cannot be checked
     #[command(
-        after_help = "Examples:\n  tally-log fsck /var/lib/tally-log\n  tally-log fsck https://log.example.com --key 'example.com/tally+1a2b3c4d+AQ...'"
+        after_help = "Examples:\n  tally-log fsck /var/lib/tally-log\n  tally-log fsck https://log.example.com --key 'example.com/tally+1a2b3c4d+AQ...' --state log.fsck"
     )]
-    Fsck {
-        /// A log's directory (a server may run on it), or the URL of a log
-        #[arg(value_name = "DIR|URL")]
-        target: String,
-        /// A verifier key that must have signed the checkpoint; a directory's own keys are known from its log.toml
-        #[arg(long, value_name = "VKEY")]
-        key: Vec<String>,
-    },
+    Fsck(fsck::command::Arguments),
     /// Build the index again from the entries
     #[command(after_help = "Example:\n  tally-log reindex --dir /var/lib/tally-log")]
     Reindex {
@@ -106,7 +99,7 @@ impl Cli {
                 Ok(0)
             }
             Command::Serve { dir, listen, policy, roles } => serve(dir, &listen, &policy, roles).map(|()| 0),
-            Command::Fsck { target, key } => fsck(&target, &key),
+            Command::Fsck(arguments) => arguments.run(),
             Command::Reindex { dir } => {
                 println!("indexed {} entries", reindex(&dir)?);
                 Ok(0)
@@ -142,50 +135,6 @@ fn serve(dir: PathBuf, listen: &str, policy: &std::path::Path, roles: Option<Pat
         }
         running.await
     })
-}
-
-/// Prints what is wrong, a line each, and a summary.
-fn fsck(target: &str, keys: &[String]) -> anyhow::Result<u8> {
-    let parse = |text: &String| VerifierKey::parse(text).map_err(|error| anyhow::anyhow!("{text} is not a verifier key: {error}"));
-    let mut keys = keys.iter().map(parse).collect::<anyhow::Result<Vec<_>>>()?;
-    let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
-    let is_url = target.starts_with("http://") || target.starts_with("https://");
-    let source: Box<dyn Source> = if is_url {
-        Box::new(HttpSource::new(target, runtime.handle().clone())?)
-    } else {
-        let dir = PathBuf::from(target);
-        if keys.is_empty() {
-            keys = read_settings(&dir)?.keys.iter().map(parse).collect::<anyhow::Result<_>>()?;
-        }
-        Box::new(DirectorySource::open(&dir).with_context(|| format!("opening {target}"))?)
-    };
-    let report = match check(&*source, &keys) {
-        Ok(report) => report,
-        Err(error) => {
-            client::cli::report(&error.into());
-            return Ok(2);
-        }
-    };
-    print!("{}", render(&report));
-    Ok(u8::from(!report.findings.is_empty()))
-}
-
-fn render(report: &Report) -> String {
-    let mut text: String = report.findings.iter().map(|finding| format!("{}: {}\n", finding.object, finding.what)).collect();
-    let signatures = match report.signatures {
-        0 => "no signature checked (give the log's keys with --key)".to_owned(),
-        count => format!("{count} signatures of the log"),
-    };
-    let verdict = if report.findings.is_empty() { "clean" } else { "DAMAGED" };
-    text.push_str(&format!(
-        "{verdict}: size {} root {}, {signatures}, {} objects, {} manifests, {} findings\n",
-        report.tree.size,
-        report.tree.root,
-        report.objects,
-        report.manifests,
-        report.findings.len()
-    ));
-    text
 }
 
 /// Completes at SIGTERM or SIGINT.

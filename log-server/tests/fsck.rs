@@ -4,11 +4,16 @@ mod kit;
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use kit::served::{Served, builder, claim, manifest, sign};
 use kit::{ORIGIN, World};
-use store::{Directory, Store};
-use tally_log::fsck::{DirectorySource, Finding, check};
+use store::{Directory, Store as _};
+use tally_log::fsck::{
+    Alone, Check, DirectorySource, Finding, FsckError, Listing, Observer, Progress, Report, Source, State, StateError, Trouble, check,
+};
+use tlog::Tree;
 
 /// Runs the program; exit status and standard output.
 fn fsck(arguments: &[&str]) -> (i32, String) {
@@ -35,7 +40,7 @@ fn every_damaged_object_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let world = grown(dir.path());
     let keys = kit::log_keys().verifier_keys();
-    let findings = || check(&DirectorySource::open(dir.path()).unwrap(), &keys).unwrap().findings;
+    let findings = || check(&DirectorySource::open(dir.path()).unwrap(), &keys).unwrap().findings().cloned().collect::<Vec<_>>();
     assert_eq!(findings(), []);
     let mut tried = 0;
     for key in world.store.list("public/tile").unwrap() {
@@ -68,7 +73,7 @@ fn foreign_objects_and_checkpoints_are_found() {
     let dir = tempfile::tempdir().unwrap();
     let world = grown(dir.path());
     let keys = kit::log_keys().verifier_keys();
-    let findings = || check(&DirectorySource::open(dir.path()).unwrap(), &keys).unwrap().findings;
+    let findings = || check(&DirectorySource::open(dir.path()).unwrap(), &keys).unwrap().findings().cloned().collect::<Vec<_>>();
     for key in ["public/tile/0/009.p/3", "public/tile/entries/x001/000", "public/tile/0/zzz"] {
         world.store.put(key, &[0; 96]).unwrap();
         let object = key.strip_prefix("public/").unwrap();
@@ -77,7 +82,7 @@ fn foreign_objects_and_checkpoints_are_found() {
     }
     let other = kit::signing_key("another.example/log", tlog::KeyKind::Ed25519, 9);
     let report = check(&DirectorySource::open(dir.path()).unwrap(), &[tlog::Signer::key(&other).clone()]).unwrap();
-    assert_eq!(report.findings.len(), 2, "no signature by it, and of another log: {:?}", report.findings);
+    assert_eq!(report.findings().count(), 2, "no signature by it, and of another log: {:?}", report.tally.findings);
     let note = String::from_utf8(world.store.get("public/checkpoint").unwrap().unwrap()).unwrap();
     let shrunk = note.replacen("\n600\n", "\n599\n", 1);
     assert_eq!(world.store.swap("public/checkpoint", Some(note.as_bytes()), shrunk.as_bytes()).unwrap(), store::Swap::Done);
@@ -120,4 +125,236 @@ async fn the_command_checks_directories_and_servers() {
     assert_eq!(run(vec!["/nonexistent".into()]).await.unwrap().0, 2);
     let reindex = Command::new(env!("CARGO_BIN_EXE_tally-log")).args(["reindex", "--dir", dir_text]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&reindex.stdout), "indexed 3 entries\n", "{}", String::from_utf8_lossy(&reindex.stderr));
+}
+
+/// Stops after so many reads, and counts them.
+struct Impatient {
+    reads: AtomicU64,
+    most: u64,
+}
+
+impl Impatient {
+    fn after(most: u64) -> Self {
+        Self { reads: AtomicU64::new(0), most }
+    }
+}
+
+impl Observer for Impatient {
+    fn read(&self, _: usize) {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+    }
+    fn stops(&self) -> bool {
+        self.reads.load(Ordering::SeqCst) >= self.most
+    }
+}
+
+/// 20,000 entries: four whole chunks and an end, with superseded partial tiles between them.
+fn large(dir: &Path) -> World {
+    let mut world = World::new(std::sync::Arc::new(Directory::open(dir).unwrap()));
+    world.quorum = 0;
+    let mut log = world.open().unwrap();
+    for step in 0..20_u32 {
+        let leaves: Vec<Vec<u8>> = (0..1000).map(|n| (step * 1000 + n).to_be_bytes().to_vec()).collect();
+        log.add(&leaves.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    }
+    world
+}
+
+fn run(dir: &Path, state: &Path, observer: &dyn Observer) -> Result<Report, FsckError> {
+    let (source, keys) = (DirectorySource::open(dir).unwrap(), kit::log_keys().verifier_keys());
+    Check { source: &source, keys: &keys, policy: None, state: Some(state), observer }.run()
+}
+
+#[test]
+fn a_stopped_check_goes_on_where_it_was_and_comes_to_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = large(dir.path());
+    let state = dir.path().join("unfinished");
+    for damage in [None, Some("public/tile/entries/005"), Some("public/tile/0/001"), Some("public/tile/0/003.p/232")] {
+        let original = damage.map(|key| world.store.get(key).unwrap().unwrap());
+        if let (Some(key), Some(original)) = (damage, &original) {
+            world.store.discard(key).unwrap();
+            world.store.put(key, &original[1..]).unwrap();
+        }
+        let whole = run(dir.path(), &state, &Alone).unwrap();
+        assert_eq!((whole.tree.size, whole.is_clean(), whole.resumed), (20_000, damage.is_none(), 0));
+        let mut resumed = Vec::new();
+        let report = loop {
+            match run(dir.path(), &state, &Impatient::after(100 + 20 * resumed.len() as u64)) {
+                Ok(report) => break report,
+                Err(error) => assert_eq!(error, FsckError::Stopped),
+            }
+            let saved = State::load(&state).unwrap().expect("a saved state");
+            resumed.push((saved.growth.size(), saved.after));
+            assert!(resumed.len() < 100, "it never ends: {resumed:?}");
+        };
+        assert!(resumed.is_sorted() && resumed.iter().any(|(size, _)| (1..20_000).contains(size)), "{resumed:?}");
+        assert_eq!(report.tally, whole.tally, "{damage:?}");
+        assert!(!state.exists(), "a finished check leaves no state");
+        if let (Some(key), Some(original)) = (damage, original) {
+            world.store.discard(key).unwrap();
+            world.store.put(key, &original).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_state_of_another_log_or_history_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = large(dir.path());
+    let state = dir.path().join("unfinished");
+    assert_eq!(run(dir.path(), &state, &Impatient::after(100)), Err(FsckError::Stopped));
+    let saved = State::load(&state).unwrap().unwrap();
+    let refused = |changed: &State| {
+        changed.save(&state).unwrap();
+        let FsckError::State(error) = run(dir.path(), &state, &Alone).unwrap_err() else { panic!("another error") };
+        error
+    };
+    let other = tlog::Hash::digest(b"other");
+    assert_eq!(refused(&State { origin: "other".into(), ..saved.clone() }), StateError::Foreign("other".into()));
+    assert_eq!(refused(&State { tree: Tree { root: other, ..saved.tree }, ..saved.clone() }), StateError::NotExtended(20_000));
+    assert_eq!(refused(&State { tree: Tree { size: 20_001, root: other }, ..saved.clone() }), StateError::NotExtended(20_001));
+    assert_eq!(refused(&State { tree: Tree { size: 300, root: other }, ..saved.clone() }), StateError::NotExtended(300));
+    let mut growth = tlog::Growth::new();
+    (0..16).for_each(|_| growth.push_tile(other, &mut |_, _| {}).unwrap());
+    assert_eq!(refused(&State { growth: growth.clone(), ..saved.clone() }), StateError::NotExtended(4096));
+    growth.push(other, &mut |_, _| {}).unwrap();
+    assert_eq!(refused(&State { growth, ..saved.clone() }), StateError::Damaged);
+    std::fs::write(&state, "tallystick/fsck/v1\n").unwrap();
+    assert_eq!(run(dir.path(), &state, &Alone), Err(FsckError::State(StateError::Damaged)));
+    // What shows that the log extends the state's tree is damaged itself.
+    let grown = State { tree: Tree { size: 300, root: other }, ..saved };
+    grown.save(&state).unwrap();
+    world.store.discard("public/tile/0/001").unwrap();
+    let error = run(dir.path(), &state, &Alone).unwrap_err();
+    assert!(matches!(&error, FsckError::State(StateError::NotProven(why)) if why.contains("tile/0/001")), "{error:?}");
+}
+
+/// A network that fails for good after so many reads.
+struct Failing {
+    inner: DirectorySource,
+    left: AtomicU64,
+}
+
+impl Failing {
+    fn turn(&self) -> Result<(), Trouble> {
+        let left = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        left.map(drop).map_err(|_| Trouble::Source("the network is down".to_owned()))
+    }
+}
+
+impl Source for Failing {
+    fn checkpoint(&self) -> Result<Vec<u8>, Trouble> {
+        self.inner.checkpoint()
+    }
+    fn tile(&self, tile: tlog::Tile, into: &mut Vec<u8>) -> Result<(), Trouble> {
+        self.turn().and_then(|()| self.inner.tile(tile, into))
+    }
+    fn bundle(&self, id: tlog::BundleId, into: &mut Vec<u8>) -> Result<(), Trouble> {
+        self.turn().and_then(|()| self.inner.bundle(id, into))
+    }
+    fn manifest(&self, root: &tlog::Hash, into: &mut Vec<u8>) -> Result<(), Trouble> {
+        self.turn().and_then(|()| self.inner.manifest(root, into))
+    }
+    fn listing(&self) -> Option<&dyn Listing> {
+        None
+    }
+    fn workers(&self) -> usize {
+        5
+    }
+}
+
+#[test]
+fn a_network_that_fails_is_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let _world = large(dir.path());
+    let state = dir.path().join("unfinished");
+    let source = |left: u64| Failing { inner: DirectorySource::open(dir.path()).unwrap(), left: AtomicU64::new(left) };
+    let over = |source: Failing| Check { source: &source, keys: &[], policy: None, state: Some(&state), observer: &Alone }.run();
+    assert_eq!(over(source(150)), Err(FsckError::Source("the network is down".into())));
+    let done = State::load(&state).unwrap().unwrap().growth.size();
+    assert!(done >= 4096 && done.is_multiple_of(4096), "{done}");
+    let report = over(source(1000)).unwrap();
+    assert_eq!((report.is_clean(), report.resumed), (true, done));
+}
+
+/// What is told while a check runs.
+#[derive(Default)]
+struct Told(Mutex<(u64, Vec<Finding>)>);
+
+impl Observer for Told {
+    fn progress(&self, progress: &Progress) {
+        let mut told = self.0.lock().unwrap();
+        assert!(told.0 <= progress.entries && progress.entries <= progress.tree.size);
+        told.0 = progress.entries;
+    }
+    fn found(&self, finding: &Finding) {
+        self.0.lock().unwrap().1.push(finding.clone());
+    }
+}
+
+#[test]
+fn who_looks_on_hears_of_everything() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = large(dir.path());
+    for key in ["public/tile/entries/005", "public/tile/0/017", "public/tile/0/078.p/32", "public/tile/0/003.p/232"] {
+        world.store.swap(key, Some(&world.store.get(key).unwrap().unwrap()), b"damaged").unwrap();
+    }
+    let told = Told::default();
+    let report = run(dir.path(), &dir.path().join("unfinished"), &told).unwrap();
+    let (entries, mut findings) = told.0.into_inner().unwrap();
+    findings.sort();
+    assert_eq!((entries, findings), (20_000, report.findings().cloned().collect()));
+    assert_eq!(report.tally.findings.len(), 4, "{:?}", report.tally.findings);
+}
+
+#[test]
+fn a_damaged_bundle_is_told_from_a_damaged_tile() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = large(dir.path());
+    for (key, other) in [("public/tile/entries/005", "tile/0/005"), ("public/tile/0/005", "tile/entries/005")] {
+        let original = world.store.get(key).unwrap().unwrap();
+        let mut flipped = original.clone();
+        flipped[100] ^= 1;
+        world.store.swap(key, Some(&original), &flipped).unwrap();
+        let report = run(dir.path(), &dir.path().join("unfinished"), &Alone).unwrap();
+        let findings: Vec<_> = report.findings().collect();
+        assert!(matches!(&findings[..], [one] if format!("public/{}", one.object) == key && one.what.contains(other)), "{findings:?}");
+        world.store.swap(key, Some(&flipped), &original).unwrap();
+    }
+}
+
+#[test]
+fn a_policy_must_be_satisfied() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::new(std::sync::Arc::new(Directory::open(dir.path()).unwrap()));
+    world.open().unwrap().add(&[b"one"]);
+    let source = DirectorySource::open(dir.path()).unwrap();
+    let under =
+        |policy: &tlog::Policy| Check { source: &source, keys: &[], policy: Some(policy), state: None, observer: &Alone }.run().unwrap();
+    let report = under(&world.policy());
+    assert!(report.is_clean() && report.cosigned.is_some_and(|count| count >= 2), "{report:?}");
+    world.quorum = 2;
+    world.witnesses = (0..3_u8).map(|n| kit::TestWitness::new(&format!("witness-{n}"), 60 + n, &world.clock)).collect();
+    let report = under(&world.policy());
+    assert_eq!(report.tally.findings.len(), 1, "other keys of these names: {report:?}");
+    assert_eq!(report.cosigned, None);
+}
+
+#[test]
+fn the_report_is_json_for_scripts() {
+    let dir = tempfile::tempdir().unwrap();
+    let _world = grown(dir.path());
+    let key = kit::log_keys().verifier_keys()[0].encode();
+    let (status, text) = fsck(&[dir.path().to_str().unwrap(), "--key", &key, "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((status, json["clean"].as_bool(), json["size"].as_u64(), json["signatures"].as_u64()), (0, Some(true), Some(600), Some(1)));
+    assert!(json["seconds"].as_f64().unwrap() > 0.0 && json["entries_per_second"].as_f64().unwrap() > 0.0, "{text}");
+    std::fs::write(dir.path().join("public/tile/0/002.p/88"), [0; 64]).unwrap();
+    let (status, text) = fsck(&[dir.path().to_str().unwrap(), "--key", &key, "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((status, json["findings"][0]["object"].as_str()), (1, Some("tile/0/002.p/49")), "{text}");
+    let state = dir.path().join("unfinished");
+    std::fs::write(&state, "x").unwrap();
+    assert_eq!(fsck(&[dir.path().to_str().unwrap(), "--key", &key, "--state", state.to_str().unwrap()]).0, 2);
 }

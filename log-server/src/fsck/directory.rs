@@ -2,16 +2,16 @@
 
 use std::path::Path;
 
-use store::{Directory, Store};
+use store::Reader;
 use tlog::tile::BundleId;
-use tlog::{Hash, SignedCheckpoint, Tile};
+use tlog::{Hash, SignedCheckpoint, Tile, bundle};
 
-use super::Source;
+use super::source::{Listing, Source, Trouble, cut, level_size};
 use crate::layout;
 
 /// The objects of a directory.
 pub struct DirectorySource {
-    store: Directory,
+    reader: Reader,
 }
 
 impl DirectorySource {
@@ -20,53 +20,93 @@ impl DirectorySource {
     /// # Errors
     /// If it cannot be read.
     pub fn open(dir: &Path) -> std::io::Result<Self> {
-        Ok(Self { store: Directory::open_read_only(dir)? })
+        Ok(Self { reader: Reader::open(dir)? })
+    }
+
+    /// Reads the disk, not the page cache; see [`Reader::from_disk`].
+    #[must_use]
+    pub fn from_disk(self) -> Self {
+        Self { reader: self.reader.from_disk() }
     }
 
     /// Size of the committed tree, read anew each time: a running server moves it.
     fn committed(&self) -> u64 {
-        let note = self.read(layout::COMMITTED).ok();
-        note.and_then(|bytes| SignedCheckpoint::parse(&bytes).ok()).map_or(0, |signed| signed.tree().size)
+        let mut note = Vec::new();
+        let read = self.read(layout::COMMITTED, tlog::Note::MAX_BYTES, &mut note).ok();
+        read.and_then(|()| SignedCheckpoint::parse(&note).ok()).map_or(0, |signed| signed.tree().size)
     }
 
-    fn read(&self, key: &str) -> Result<Vec<u8>, String> {
-        match self.store.get(key) {
-            Ok(Some(bytes)) => Ok(bytes),
-            Ok(None) => Err("is missing".to_owned()),
-            Err(error) => Err(error.to_string()),
+    fn read(&self, key: &str, limit: usize, into: &mut Vec<u8>) -> Result<(), Trouble> {
+        match self.reader.read_into(key, limit, into) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Trouble::missing()),
+            Err(error) => Err(Trouble::Object(error.to_string())),
         }
     }
 }
 
 impl Source for DirectorySource {
-    fn checkpoint(&self) -> Result<Vec<u8>, String> {
-        self.read(layout::PUBLISHED)
+    fn checkpoint(&self) -> Result<Vec<u8>, Trouble> {
+        let mut note = Vec::new();
+        self.read(layout::PUBLISHED, tlog::Note::MAX_BYTES, &mut note).map(|()| note)
     }
-    fn tile(&self, tile: Tile) -> Result<Vec<u8>, String> {
-        self.read(&layout::tile(&tile))
+    fn tile(&self, tile: Tile, into: &mut Vec<u8>) -> Result<(), Trouble> {
+        match self.read(&layout::tile(&tile), MAX_TILE, into) {
+            Err(trouble) if trouble.is_missing() && tile.is_partial() => {
+                self.read(&layout::tile(&tile.full()), MAX_TILE, into)?;
+                into.truncate(tile.byte_len());
+                Ok(())
+            }
+            read => read,
+        }
     }
-    fn bundle(&self, id: BundleId) -> Result<Vec<u8>, String> {
-        self.read(&layout::bundle(&id))
+    fn bundle(&self, id: BundleId, into: &mut Vec<u8>) -> Result<(), Trouble> {
+        match self.read(&layout::bundle(&id), bundle::MAX_BUNDLE, into) {
+            Err(trouble) if trouble.is_missing() && id.width() < Tile::FULL => {
+                self.read(&layout::bundle(&id.full()), bundle::MAX_BUNDLE, into)?;
+                cut(id, into);
+                Ok(())
+            }
+            read => read,
+        }
     }
-    fn manifest(&self, root: &Hash) -> Result<Vec<u8>, String> {
-        self.read(&layout::manifest(root))
+    fn manifest(&self, root: &Hash, into: &mut Vec<u8>) -> Result<(), Trouble> {
+        self.read(&layout::manifest(root), attest::manifest::MAX_BYTES, into)
     }
-    fn object(&self, path: &str) -> Result<Vec<u8>, String> {
-        self.read(&format!("public/{path}"))
-    }
-    fn listed(&self) -> Vec<String> {
-        let keys = self.store.list(layout::TILES).unwrap_or_default();
-        keys.into_iter().filter_map(|key| key.strip_prefix("public/").map(str::to_owned)).collect()
-    }
-    fn manifests(&self) -> Vec<Hash> {
-        let keys = self.store.list(layout::MANIFESTS).unwrap_or_default();
-        keys.iter().filter_map(|key| key.rsplit('/').next().and_then(Hash::from_hex)).collect()
-    }
-    fn may_exceed(&self, items: u64, level: Option<Tile>) -> bool {
-        let committed = self.committed();
-        items <= level.map_or(committed, |tile| committed >> (u32::from(tile.level()) * 8))
+    fn listing(&self) -> Option<&dyn Listing> {
+        Some(self)
     }
     fn workers(&self) -> usize {
         std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
     }
 }
+
+impl Listing for DirectorySource {
+    fn walk(&self, visit: &mut dyn FnMut(&str) -> bool) -> Result<(), String> {
+        let mut goes_on = true;
+        for folder in [layout::TILES, layout::MANIFESTS] {
+            let mut show = |key: &str| {
+                goes_on = key.strip_prefix("public/").is_none_or(&mut *visit);
+                goes_on
+            };
+            self.reader.walk(folder, &mut show).map_err(|error| format!("{folder} cannot be listed: {error}"))?;
+            if !goes_on {
+                break;
+            }
+        }
+        Ok(())
+    }
+    fn object(&self, path: &str, into: &mut Vec<u8>) -> Result<(), Trouble> {
+        self.read(&format!("public/{path}"), attest::manifest::MAX_BYTES, into)
+    }
+    fn has_manifest(&self, root: &Hash) -> Result<bool, Trouble> {
+        self.reader.has(&layout::manifest(root)).map_err(|error| Trouble::Object(error.to_string()))
+    }
+    fn may_exceed(&self, items: u64, level: Option<Tile>) -> bool {
+        let committed = self.committed();
+        items <= level.map_or(committed, |tile| level_size(committed, &tile))
+    }
+}
+
+/// Longer than any tile, so that a damaged one is read and named rather than refused.
+const MAX_TILE: usize = 64 << 10;

@@ -1,56 +1,47 @@
 //! `fsck`: recomputes everything from the bytes. Every entry is hashed into level 0, every full tile into the level above, the
-//! right edge into the root, and the root is compared with the checkpoint. Whatever differs is named.
+//! right edge into the root, and the root is compared with the checkpoint. Whatever differs is named. See `specs/fsck.md`.
+//!
+//! Threads hash chunks of the log ([`chunk`](self)), which are added to the growing tree in order; memory does not grow with the
+//! log, and an unfinished check can be taken up again from its [`State`].
 
+mod chunk;
+pub mod command;
 mod directory;
+mod manifests;
+mod order;
+mod report;
 mod source;
+mod state;
+mod tally;
 
-use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
-use attest::manifest::tree_of;
-use attest::{Envelope, Predicate, Statement};
-use tlog::tile::BundleId;
-use tlog::{Hash, SignedCheckpoint, Tile, Tree, VerifierKey, bundle, hash_children, hash_leaf};
+use tlog::plan::{ConsistencyPlan, Tiles};
+use tlog::{Hash, Policy, SignedCheckpoint, Tree, VerifierKey};
 
-use crate::verify::hashes;
+use chunk::{LEAVES, Seen};
 
 pub use directory::DirectorySource;
-pub use source::{HttpSource, Source};
+pub use report::Report;
+pub use source::{HttpSource, Listing, Source, Trouble};
+pub use state::{State, StateError};
+pub use tally::{Finding, MAX_FINDINGS, Tally};
 
-/// One thing that is wrong: which object, and in which way.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Finding {
-    /// Its path below the log's public root.
-    pub object: String,
-    /// What is wrong.
-    pub what: String,
-}
-
-/// What was checked, and what was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// The checkpoint's tree.
-    pub tree: Tree,
-    /// Verified signatures of the log.
-    pub signatures: usize,
-    /// Entries hashed.
-    pub entries: u64,
-    /// Tiles and bundles compared, older partial ones included.
-    pub objects: u64,
-    /// Manifests compared with their names.
-    pub manifests: u64,
-    /// What is wrong, by object; empty if all is well.
-    pub findings: Vec<Finding>,
-}
-
-/// Why nothing could be checked at all.
+/// Why a check did not come to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FsckError {
     /// The checkpoint could not be read; in words.
     NoCheckpoint(String),
     /// It is not a checkpoint.
     Malformed,
+    /// The source gives nothing any more; in words. What was done is in the state file.
+    Source(String),
+    /// The observer has asked for it.
+    Stopped,
+    /// The state file is of no use, or cannot be written.
+    State(StateError),
 }
 
 impl std::fmt::Display for FsckError {
@@ -58,294 +49,215 @@ impl std::fmt::Display for FsckError {
         match self {
             Self::NoCheckpoint(why) => write!(f, "checkpoint: {why}"),
             Self::Malformed => f.write_str("checkpoint: not a checkpoint"),
+            Self::Source(why) => write!(f, "the log cannot be read further: {why}"),
+            Self::Stopped => f.write_str("stopped before the end"),
+            Self::State(error) => error.fmt(f),
         }
     }
 }
 impl std::error::Error for FsckError {}
 
+impl From<StateError> for FsckError {
+    fn from(error: StateError) -> Self {
+        Self::State(error)
+    }
+}
+
+/// How far a check has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Entries hashed, earlier runs included.
+    pub entries: u64,
+    /// Of this tree.
+    pub tree: Tree,
+}
+
+/// Somebody who looks on while a check runs, on its threads; all methods do nothing unless said otherwise.
+pub trait Observer: Sync {
+    /// So many bytes were read. To slow a check down, sleep here.
+    fn read(&self, bytes: usize) {
+        let _ = bytes;
+    }
+    /// A chunk of entries is done.
+    fn progress(&self, progress: &Progress) {
+        let _ = progress;
+    }
+    /// Something is wrong; told once the check has come there, and again by the report.
+    fn found(&self, finding: &Finding) {
+        let _ = finding;
+    }
+    /// Whether the check shall end before its time.
+    fn stops(&self) -> bool {
+        false
+    }
+}
+
+/// Nobody looks on.
+pub struct Alone;
+impl Observer for Alone {}
+
+/// What is to be checked, and how.
+pub struct Check<'a> {
+    /// The log.
+    pub source: &'a dyn Source,
+    /// Each of these must have signed the checkpoint.
+    pub keys: &'a [VerifierKey],
+    /// The checkpoint's cosignatures must satisfy it.
+    pub policy: Option<&'a Policy>,
+    /// Where an unfinished check is kept; taken up if it is there, removed at the end.
+    pub state: Option<&'a Path>,
+    /// Who looks on.
+    pub observer: &'a dyn Observer,
+}
+
 /// Checks a log against its published checkpoint; its signatures against `keys`, if there are any.
 pub fn check(source: &dyn Source, keys: &[VerifierKey]) -> Result<Report, FsckError> {
-    let note = source.checkpoint().map_err(FsckError::NoCheckpoint)?;
-    let signed = SignedCheckpoint::parse(&note).map_err(|_| FsckError::Malformed)?;
-    let run = Run { source, tree: signed.tree(), findings: Mutex::default(), claims: Mutex::default(), objects: AtomicU64::new(0) };
-    let signatures = run.signatures(&signed, keys);
-    run.structure();
-    run.leftovers();
-    let manifests = run.manifests();
-    let mut findings = run.findings.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    findings.sort();
-    let objects = run.objects.into_inner();
-    Ok(Report { tree: run.tree, signatures, entries: run.tree.size, objects, manifests, findings })
+    Check { source, keys, policy: None, state: None, observer: &Alone }.run()
 }
 
-struct Run<'a> {
-    source: &'a dyn Source,
-    tree: Tree,
-    findings: Mutex<Vec<Finding>>,
-    /// Roots of the manifests that entries claim.
-    claims: Mutex<BTreeSet<Hash>>,
-    objects: AtomicU64,
-}
-
-/// What a group of up to 65,536 leaves comes to: a level-1 tile's hashes, and the leaf hashes of the partial bundle at its end.
-struct Group {
-    tiles: Vec<Hash>,
-    rest: Vec<Hash>,
-}
-
-impl Run<'_> {
-    fn find(&self, object: impl Into<String>, what: impl Into<String>) {
-        let finding = Finding { object: object.into(), what: what.into() };
-        self.findings.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(finding);
+impl Check<'_> {
+    /// Checks everything from where the state file says, or from the beginning.
+    pub fn run(&self) -> Result<Report, FsckError> {
+        let begun = Instant::now();
+        let note = self.source.checkpoint().map_err(|trouble| FsckError::NoCheckpoint(trouble.to_string()))?;
+        let signed = SignedCheckpoint::parse(&note).map_err(|_| FsckError::Malformed)?;
+        let mut tally = Tally::default();
+        let signatures = self.signatures(&signed, &mut tally);
+        let cosigned = self.cosigned(&signed, &mut tally);
+        let run = Run { source: self.source, observer: self.observer, tree: signed.tree(), state: self.state, seen: Mutex::default() };
+        let mut state = run.take_up(&signed)?;
+        let resumed = state.growth.size();
+        tally.absorb(run.structure(&mut state)?);
+        run.rest(&mut state)?;
+        self.finish()?;
+        tally.absorb(state.structure);
+        tally.absorb(state.listed);
+        let origin = signed.checkpoint.origin.clone();
+        Ok(Report { origin, tree: run.tree, signatures, cosigned, resumed, tally, time: begun.elapsed() })
     }
 
-    fn signatures(&self, signed: &SignedCheckpoint, keys: &[VerifierKey]) -> usize {
+    fn signatures(&self, signed: &SignedCheckpoint, tally: &mut Tally) -> usize {
         let mut verified = 0;
-        for key in keys {
+        for key in self.keys {
             match signed.note.lines.iter().any(|line| line.is_by(key)) {
-                false => self.find("checkpoint", format!("has no signature by {}+{}", key.name(), key.id())),
+                false => tally.find("checkpoint", format!("has no signature by {}+{}", key.name(), key.id())),
                 true if signed.verify_log(std::slice::from_ref(key)).is_err() => {
-                    self.find("checkpoint", format!("the signature by {}+{} does not verify", key.name(), key.id()));
+                    tally.find("checkpoint", format!("the signature by {}+{} does not verify", key.name(), key.id()));
                 }
                 true => verified += 1,
             }
         }
-        if keys.iter().any(|key| key.name().as_str() != signed.checkpoint.origin) {
-            self.find("checkpoint", format!("is of the log {}", signed.checkpoint.origin));
+        if self.keys.iter().any(|key| key.name().as_str() != signed.checkpoint.origin) {
+            tally.find("checkpoint", format!("is of the log {}", signed.checkpoint.origin));
         }
         verified
     }
 
-    /// All bundles and tiles of the tree, and its root. Groups are independent; workers take the next one.
-    fn structure(&self) {
-        let count = self.tree.size.div_ceil(GROUP);
-        let groups = Mutex::new(Vec::new());
-        let next = AtomicU64::new(0);
-        std::thread::scope(|scope| {
-            for _ in 0..self.source.workers() {
-                scope.spawn(|| {
-                    loop {
-                        let number = next.fetch_add(1, Ordering::Relaxed);
-                        if number >= count {
-                            return;
-                        }
-                        let group = self.group(number);
-                        groups.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((number, group));
-                    }
-                });
-            }
-        });
-        let mut groups = groups.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        groups.sort_by_key(|(number, _)| *number);
-        self.upper(groups.into_iter().map(|(_, group)| group).collect());
+    /// The number of witnesses, if there is a policy and it is satisfied.
+    fn cosigned(&self, signed: &SignedCheckpoint, tally: &mut Tally) -> Option<usize> {
+        let policy = self.policy?;
+        match policy.cosigned(signed) {
+            Ok(cosigned) if policy.is_satisfied_by(&|name| cosigned.contains_key(name)) => return Some(cosigned.len()),
+            Ok(_) => tally.find("checkpoint", "its cosignatures do not satisfy the policy"),
+            Err(_) => tally.find("checkpoint", "a cosignature does not verify"),
+        }
+        None
     }
 
-    fn group(&self, number: u64) -> Group {
-        let first = number * 256;
-        let last = self.tree.size.div_ceil(256).min(first + 256);
-        let mut group = Group { tiles: Vec::new(), rest: Vec::new() };
-        for index in first..last {
-            let leaves = self.bundle(index);
-            if leaves.len() == 256 {
-                group.tiles.push(Tree::of(&leaves).root);
-            } else {
-                group.rest = leaves;
-            }
+    fn finish(&self) -> Result<(), FsckError> {
+        match self.state.map(std::fs::remove_file) {
+            Some(Err(error)) if error.kind() != std::io::ErrorKind::NotFound => Err(StateError::Io(error.to_string()).into()),
+            _ => Ok(()),
         }
-        if let Some(tile) = tile_of(1, number, group.tiles.len()) {
-            self.compare(tile, &group.tiles, "the tiles below it");
-        }
-        group
     }
+}
 
-    /// Leaf hashes of one bundle, compared with its level-0 tile. Where the bundle is unreadable, those of the tile stand in, so
-    /// that one damaged bundle is one finding.
-    fn bundle(&self, index: u64) -> Vec<Hash> {
-        let width = u16::try_from((self.tree.size - index * 256).min(256)).unwrap_or(256);
-        let (Some(id), Some(tile)) = (BundleId::new(index, width), Tile::new(0, index, width)) else { return Vec::new() };
-        let leaves = self.leaves(id);
-        match leaves {
-            Ok(leaves) => {
-                self.compare(tile, &leaves, &id.path());
-                leaves
+/// One check of one tree, shared by its threads.
+struct Run<'a> {
+    source: &'a dyn Source,
+    observer: &'a dyn Observer,
+    tree: Tree,
+    state: Option<&'a Path>,
+    /// Claimed manifests that were asked for of late.
+    seen: Mutex<Seen>,
+}
+
+impl Run<'_> {
+    /// Takes note of one read: `None` if it succeeded, or what is wrong with the object.
+    fn read(&self, read: Result<(), Trouble>, bytes: &[u8], tally: &mut Tally) -> Result<Option<String>, FsckError> {
+        self.observer.read(bytes.len());
+        if self.observer.stops() {
+            return Err(FsckError::Stopped);
+        }
+        match read {
+            Ok(()) => {
+                tally.bytes += bytes.len() as u64;
+                Ok(None)
             }
-            Err(what) => {
-                self.find(id.path(), what);
-                self.source.tile(tile).map(|bytes| hashes(&bytes)).unwrap_or_default()
-            }
+            Err(Trouble::Object(what)) => Ok(Some(what)),
+            Err(Trouble::Source(what)) => Err(FsckError::Source(what)),
         }
     }
 
-    fn leaves(&self, id: BundleId) -> Result<Vec<Hash>, String> {
-        let bytes = self.source.bundle(id)?;
-        self.objects.fetch_add(1, Ordering::Relaxed);
-        let malformed = || format!("is not a bundle of {} entries", id.width());
-        let entries = bundle::parse(&bytes, id.width()).map_err(|_| malformed())?;
-        for entry in &entries {
-            if let Some(root) = claim(entry) {
-                self.claims.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(root);
+    /// Whatever a listing shows beyond the tree.
+    fn rest(&self, state: &mut State) -> Result<(), FsckError> {
+        let Some(listing) = self.source.listing() else { return Ok(()) };
+        let (after, mut listed) = (state.after.clone(), state.listed.clone());
+        let mut saved = Instant::now();
+        let mut save = |path: &str, tally: &Tally| {
+            (state.after, state.listed) = (Some(path.to_owned()), tally.clone());
+            if saved.elapsed().as_secs() < 5 && !self.observer.stops() {
+                return Ok(());
             }
-        }
-        Ok(entries.into_iter().map(hash_leaf).collect())
-    }
-
-    /// Which of the two is at fault cannot be told here; the finding names both.
-    fn compare(&self, tile: Tile, expected: &[Hash], below: &str) {
-        self.objects.fetch_add(1, Ordering::Relaxed);
-        match self.source.tile(tile) {
-            Err(what) => self.find(tile.path(), what),
-            Ok(bytes) if bytes.len() != expected.len() * 32 => {
-                self.find(tile.path(), format!("has {} bytes instead of {}", bytes.len(), expected.len() * 32));
-            }
-            Ok(bytes) => {
-                if let Some(at) = hashes(&bytes).iter().zip(expected).position(|(found, expected)| found != expected) {
-                    self.find(tile.path(), format!("hash {at} differs from {below}"));
-                }
-            }
-        }
-    }
-
-    /// Levels from 2 up, and the root from the ends of all levels.
-    fn upper(&self, mut groups: Vec<Group>) {
-        let last = groups.pop().unwrap_or(Group { tiles: Vec::new(), rest: Vec::new() });
-        let mut ends = vec![last.rest];
-        let mut row: Vec<Hash> = groups.iter().map(|group| Tree::of(&group.tiles).root).collect();
-        if last.tiles.len() == 256 {
-            row.push(Tree::of(&last.tiles).root);
-            ends.push(Vec::new());
-        } else {
-            ends.push(last.tiles);
-        }
-        let mut level = 2;
-        while !row.is_empty() {
-            let mut above = Vec::new();
-            let mut end = Vec::new();
-            for (number, items) in row.chunks(256).enumerate() {
-                if let Some(tile) = tile_of(level, number as u64, items.len()) {
-                    self.compare(tile, items, "the tiles below it");
-                }
-                if items.len() == 256 { above.push(Tree::of(items).root) } else { end = items.to_vec() }
-            }
-            ends.push(end);
-            row = above;
-            level += 1;
-        }
-        if root_of(&ends) != self.tree.root {
-            self.find("checkpoint", "its root is not the root of the entries");
-        }
-    }
-
-    /// Older partial tiles and bundles: each must be the beginning of what replaced it.
-    fn leftovers(&self) {
-        for object in self.source.listed() {
-            if let Err(what) = self.leftover(&object) {
-                self.find(object, what);
-            }
-        }
-    }
-
-    fn leftover(&self, path: &str) -> Result<(), String> {
-        let (size, width, level) = match (Tile::parse(path), BundleId::parse(path)) {
-            (Some(tile), _) => (self.tree.size >> (u32::from(tile.level()) * 8), tile.width(), Some(tile)),
-            (_, Some(id)) => (self.tree.size, id.width(), None),
-            _ => return Err("is not the name of a tile or bundle".to_owned()),
+            saved = Instant::now();
+            self.save(state)
         };
-        let index = level.map_or_else(|| BundleId::parse(path).map_or(0, |id| id.index()), |tile| tile.index());
-        let present = size.saturating_sub(index.saturating_mul(256)).min(256);
-        if u64::from(width) > present {
-            // Of a tree that is committed and not published yet.
-            return if self.source.may_exceed(index.saturating_mul(256).saturating_add(u64::from(width)), level) {
-                Ok(())
-            } else {
-                Err("is of no published tree".to_owned())
-            };
+        self.listed(listing, after, &mut listed, &mut save)?;
+        state.listed = listed;
+        Ok(())
+    }
+
+    fn save(&self, state: &State) -> Result<(), FsckError> {
+        self.state.map_or(Ok(()), |path| Ok(state.save(path)?))
+    }
+
+    /// The saved check, if it is one of this log's history.
+    fn take_up(&self, signed: &SignedCheckpoint) -> Result<State, FsckError> {
+        let fresh = State::new(&signed.checkpoint.origin, self.tree);
+        let Some(state) = self.state.map_or(Ok(None), State::load)? else { return Ok(fresh) };
+        if state.origin != fresh.origin {
+            return Err(StateError::Foreign(state.origin).into());
         }
-        if u64::from(width) == present {
-            return Ok(()); // compared already
+        if !state.growth.size().is_multiple_of(LEAVES) {
+            return Err(StateError::Damaged.into());
         }
-        self.objects.fetch_add(1, Ordering::Relaxed);
-        let present = u16::try_from(present).unwrap_or(256);
-        let whole = match level {
-            Some(tile) => Tile::new(tile.level(), index, present).map(|tile| self.source.tile(tile)),
-            None => BundleId::new(index, present).map(|id| self.source.bundle(id)),
+        self.extends(&state.tree)?;
+        self.extends(&state.growth.tree())?;
+        Ok(State { tree: self.tree, ..state })
+    }
+
+    /// Whether the tree extends `old`, by the source's own tiles, which lead to the checkpoint's root.
+    fn extends(&self, old: &Tree) -> Result<(), FsckError> {
+        let root = match old.size {
+            0 => Hash::EMPTY,
+            size if size == self.tree.size => self.tree.root,
+            size if size > self.tree.size => return Err(StateError::NotExtended(size).into()),
+            size => self.root_at(size)?,
         };
-        let whole = whole.ok_or("has no successor")??;
-        let bytes = self.source.object(path)?;
-        let is_whole_tile = level.is_none() || bytes.len() == usize::from(width) * 32;
-        let is_whole = is_whole_tile && (level.is_some() || bundle::parse(&bytes, width).is_ok());
-        if is_whole && whole.starts_with(&bytes) { Ok(()) } else { Err("differs from the beginning of what replaced it".to_owned()) }
+        if root == old.root { Ok(()) } else { Err(StateError::NotExtended(old.size).into()) }
     }
 
-    /// Stored manifests against their names, and claimed ones against what is stored.
-    fn manifests(&self) -> u64 {
-        let stored = self.source.manifests();
-        let claims = self.claims.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        let all: BTreeSet<Hash> = stored.into_iter().chain(claims).collect();
-        for root in &all {
-            match self.source.manifest(root) {
-                Ok(text) if tree_of(&text).root == *root => {}
-                Ok(_) => self.find(format!("manifest/{root}"), "its root is not its name"),
-                Err(what) => self.find(format!("manifest/{root}"), what),
+    fn root_at(&self, size: u64) -> Result<Hash, FsckError> {
+        let not_proven = |error: tlog::plan::PlanError| FsckError::State(StateError::NotProven(format!("{error:?}")));
+        let plan = ConsistencyPlan::new(size, &self.tree).map_err(not_proven)?;
+        let mut tiles = Tiles::new();
+        for tile in plan.tiles() {
+            let mut bytes = Vec::new();
+            if let Some(fault) = self.read(self.source.tile(*tile, &mut bytes), &[], &mut Tally::default())? {
+                return Err(StateError::NotProven(format!("{} {fault}", tile.path())).into());
             }
+            tiles.insert(*tile, bytes);
         }
-        all.len() as u64
-    }
-}
-
-/// The manifest that an entry claims, if it is such an entry.
-fn claim(entry: &[u8]) -> Option<Hash> {
-    if !entry.starts_with(b"{\"payload\":") {
-        return None;
-    }
-    match Statement::parse(Envelope::parse(entry).ok()?.payload()).ok()?.predicate {
-        Predicate::PackageFiles(files) => Some(files.manifest),
-        _ => None,
-    }
-}
-
-fn tile_of(level: u8, index: u64, width: usize) -> Option<Tile> {
-    Tile::new(level, index, u16::try_from(width).ok()?)
-}
-
-/// The root from the partial ends of all levels, lowest first: each end splits into whole subtrees by its length's bits, and they
-/// are joined from the right (RFC 6962 section 2.1).
-fn root_of(ends: &[Vec<Hash>]) -> Hash {
-    let mut root: Option<Hash> = None;
-    for end in ends {
-        let mut rest = &end[..];
-        for bit in 0..9 {
-            let width = 1_usize << bit;
-            if end.len() & width == 0 {
-                continue;
-            }
-            let (left, subtree) = rest.split_at(rest.len() - width);
-            let peak = Tree::of(subtree).root;
-            root = Some(root.map_or(peak, |right| hash_children(&peak, &right)));
-            rest = left;
-        }
-    }
-    root.unwrap_or(Hash::EMPTY)
-}
-
-/// Leaves under one full level-1 tile.
-const GROUP: u64 = 65_536;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn roots_from_ends_are_the_trees_roots() {
-        for size in [0_usize, 1, 2, 3, 255, 256, 257, 600, 65_535, 65_536, 65_537] {
-            let leaves: Vec<Hash> = (0..size).map(|n| hash_leaf(&n.to_be_bytes())).collect();
-            let mut ends = Vec::new();
-            let mut row = leaves.clone();
-            while !row.is_empty() {
-                let (full, end) = row.split_at(row.len() / 256 * 256);
-                ends.push(end.to_vec());
-                row = full.chunks(256).map(|tile| Tree::of(tile).root).collect();
-            }
-            assert_eq!(root_of(&ends), Tree::of(&leaves).root, "{size}");
-        }
+        Ok(plan.finish(&tiles).map_err(not_proven)?.0)
     }
 }
