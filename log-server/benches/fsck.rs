@@ -32,7 +32,7 @@ fn main() {
     let keys = [key.key().clone()];
     let run = || Check { source: &source, keys: &keys, policy: None, state: None, observer: &Alone }.run().expect("a report");
     let mut reports: Vec<_> = (0..3).map(|_| run()).collect();
-    assert!(reports.iter().all(|report| report.is_clean() && report.tree.size == leaves), "{:?}", reports[0].tally);
+    assert!(reports.iter().all(|report| report.is_clean() && report.tree.size == leaves), "{:?}", reports[0].findings);
     reports.sort_by_key(|report| report.time);
     let report = &reports[1];
     let limit = limit(threads);
@@ -43,7 +43,7 @@ fn main() {
             "fsck_leaves_per_second": rate.round(),
             "leaves": leaves,
             "entry_bytes": LENGTH,
-            "bytes_read": report.tally.bytes,
+            "bytes_read": report.bytes,
             "seconds_median_of_3": report.time.as_secs_f64(),
             "threads": threads,
             "sha256_limit_leaves_per_second": limit.round(),

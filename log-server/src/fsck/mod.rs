@@ -132,8 +132,19 @@ impl Check<'_> {
         self.finish()?;
         tally.absorb(state.structure);
         tally.absorb(state.listed);
-        let origin = signed.checkpoint.origin.clone();
-        Ok(Report { origin, tree: run.tree, signatures, cosigned, resumed, tally, time: begun.elapsed() })
+        Ok(Report {
+            origin: signed.checkpoint.origin,
+            tree: run.tree,
+            signatures,
+            cosigned,
+            resumed,
+            objects: tally.objects,
+            bytes: tally.bytes,
+            manifests: tally.manifests,
+            findings: tally.findings.into_iter().collect(),
+            omitted: tally.omitted,
+            time: begun.elapsed(),
+        })
     }
 
     fn signatures(&self, signed: &SignedCheckpoint, tally: &mut Tally) -> usize {

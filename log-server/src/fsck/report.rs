@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tlog::Tree;
 
-use super::tally::{Finding, Tally};
+use super::tally::Finding;
 
 /// What was checked, and what was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,22 +20,25 @@ pub struct Report {
     pub cosigned: Option<usize>,
     /// Entries that an earlier, unfinished run had hashed.
     pub resumed: u64,
-    /// Everything counted and found.
-    pub tally: Tally,
+    /// Tiles and bundles compared, older partial ones included.
+    pub objects: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Manifests compared with their names.
+    pub manifests: u64,
+    /// What is wrong, by object; empty if all is well.
+    pub findings: Vec<Finding>,
+    /// How many more findings there were than are kept.
+    pub omitted: u64,
     /// How long this run took.
     pub time: Duration,
 }
 
 impl Report {
-    /// Everything that is wrong, by object.
-    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
-        self.tally.findings.iter()
-    }
-
     /// Whether all is well.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.tally.findings.is_empty()
+        self.findings.is_empty()
     }
 
     /// Entries that this run has hashed, in a second.
@@ -47,9 +50,9 @@ impl Report {
     /// What is wrong, a line each, and a summary.
     #[must_use]
     pub fn text(&self) -> String {
-        let mut text: String = self.findings().map(|finding| format!("{}: {}\n", finding.object, finding.what)).collect();
-        if self.tally.omitted > 0 {
-            text.push_str(&format!("and {} more findings\n", self.tally.omitted));
+        let mut text: String = self.findings.iter().map(|finding| format!("{}: {}\n", finding.object, finding.what)).collect();
+        if self.omitted > 0 {
+            text.push_str(&format!("and {} more findings\n", self.omitted));
         }
         let signatures = match self.signatures {
             0 => "no signature checked (give the log's keys with --key)".to_owned(),
@@ -61,9 +64,9 @@ impl Report {
             if self.is_clean() { "clean" } else { "DAMAGED" },
             self.tree.size,
             self.tree.root,
-            self.tally.objects,
-            self.tally.manifests,
-            self.tally.findings.len() as u64 + self.tally.omitted,
+            self.objects,
+            self.manifests,
+            self.findings.len() as u64 + self.omitted,
         ));
         text
     }
@@ -71,7 +74,7 @@ impl Report {
     /// The same as one JSON object; its fields are listed in `specs/fsck.md`.
     #[must_use]
     pub fn json(&self) -> serde_json::Value {
-        let findings: Vec<_> = self.findings().map(|finding| json!({ "object": finding.object, "what": finding.what })).collect();
+        let findings: Vec<_> = self.findings.iter().map(|finding| json!({ "object": finding.object, "what": finding.what })).collect();
         json!({
             "origin": self.origin,
             "size": self.tree.size,
@@ -79,11 +82,11 @@ impl Report {
             "clean": self.is_clean(),
             "signatures": self.signatures,
             "witnesses": self.cosigned,
-            "objects": self.tally.objects,
-            "bytes": self.tally.bytes,
-            "manifests": self.tally.manifests,
+            "objects": self.objects,
+            "bytes": self.bytes,
+            "manifests": self.manifests,
             "findings": findings,
-            "findings_omitted": self.tally.omitted,
+            "findings_omitted": self.omitted,
             "resumed_entries": self.resumed,
             "seconds": self.time.as_secs_f64(),
             "entries_per_second": self.entries_per_second(),
