@@ -84,7 +84,7 @@ fn replay(index: &Index, store: &dyn Store, committed: &Tree) -> Result<(), Inde
 fn state(index: Index, store: &dyn Store, committed: &Tree) -> Result<State, IndexError> {
     let mut leaves = Vec::new();
     for kind in Kind::ALL.into_iter().filter(|kind| changes_state(*kind)) {
-        leaves.extend(index.with_term(&format!("type:{}", kind.short_name()), committed.size, usize::MAX)?);
+        leaves.extend(index.with_term(&format!("type:{}", kind.short_name()), 0..committed.size, usize::MAX)?);
     }
     leaves.sort_unstable();
     let mut entries = Entries::new(store, committed.size);
