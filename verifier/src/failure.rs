@@ -83,7 +83,7 @@ impl Failure {
             }
             Self::Advise(_) => exit::FAILED,
             Self::Verify(VerifyError::Busy(_)) => exit::BUSY,
-            Self::Verify(VerifyError::Database(_)) => exit::DATABASE,
+            Self::Verify(VerifyError::Database(_) | VerifyError::Empty) => exit::DATABASE,
             Self::Verify(_) | Self::File(_) | Self::Other(_) => exit::FAILED,
             Self::Usage(_) => exit::USAGE,
         }
@@ -114,7 +114,7 @@ impl Failure {
             Self::Sync(SyncError::Follow(FollowError::Fork(_))) | Self::Fork(_) => {
                 "send the file to the foundation and the witnesses; trust nothing newer from this log"
             }
-            Self::Sync(SyncError::Database(_) | SyncError::Root(_)) | Self::Verify(VerifyError::Database(_)) => {
+            Self::Sync(SyncError::Database(_) | SyncError::Root(_)) | Self::Verify(VerifyError::Database(_) | VerifyError::Empty) => {
                 "is this the root of a Debian system?"
             }
             Self::Sync(_) | Self::Fetch(_) => "check the address of the log and the network; the cache still holds what it held",

@@ -40,6 +40,9 @@ pub enum VerifyError {
     /// dpkg or apt is at work.
     #[error("a package manager is running: {0}")]
     Busy(String),
+    /// The database has no packages at all: emptied, or not that of a system. Nothing was judged, so nothing is clean.
+    #[error("no package is installed, or the database was emptied")]
+    Empty,
     /// A package that was asked for is not in the database.
     #[error("no package {0} is installed")]
     NotInstalled(String),
@@ -338,7 +341,7 @@ fn label(installed: &Installed) -> String {
 fn select<'d>(database: &'d Database, selection: &Selection, only: Option<&[u8]>) -> Result<Vec<&'d Installed>, VerifyError> {
     let judged = database.packages.iter().filter(|installed| is_judged(installed));
     match selection {
-        Selection::All => Ok(judged.collect()),
+        Selection::All => Some(judged.collect::<Vec<_>>()).filter(|all| !all.is_empty()).ok_or(VerifyError::Empty),
         Selection::Packages(names) => {
             let mut selected: Vec<&Installed> = Vec::new();
             for name in names {
