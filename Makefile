@@ -2,10 +2,11 @@
 
 CARGO ?= cargo
 FUZZ_SECONDS ?= 60
+SOAK_SECONDS ?= 120
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 TOOLS = cc podman runc debootstrap mmdebstrap minisign bsdtar mtree strace faketime gpgv gpg apt-ftparchive dpkg-deb python3 unshare setcap curl xz zstd ip
 
-.PHONY: help build demo test lint unit no-std fuzz bench bench-large bench-fsck deps clean
+.PHONY: help build demo test lint unit no-std fuzz soak crash bench bench-large bench-fsck deps clean
 
 help:
 	@echo "make demo    the main job on real packages: log, witnesses, builders, verdicts"
@@ -15,6 +16,8 @@ help:
 	@echo "make bench   how fast the log is, with the limits measured in the same run; JSON in target/bench/log.json"
 	@echo "make bench-large  a log of ten million entries: speed, memory, restart, fsck and disk use as it grows"
 	@echo "make bench-fsck   entries a second that fsck checks, and the limit of the hash"
+	@echo "make soak    mixed load and random kills for SOAK_SECONDS=$(SOAK_SECONDS)"
+	@echo "make crash   every power cut, failing call and injected fault, instead of a spread of them"
 	@echo "make build   the four programs, in target/release"
 
 deps:
@@ -55,6 +58,13 @@ bench-large: build
 bench-fsck:
 	@mkdir -p $(TARGET)/bench
 	@$(CARGO) bench --locked -q -p tally-log --bench fsck | tee $(TARGET)/bench/fsck.json
+
+soak: build
+	SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) test --release --locked -p e2e --test soak -- --ignored --nocapture
+
+crash: deps
+	TALLY_CASES=all $(CARGO) test --locked -p tally-log --test power --test faults --test injected -- --nocapture
+	TALLY_CASES=all $(CARGO) test --locked -p tally-witness --test power -- --nocapture
 
 clean:
 	$(CARGO) clean
