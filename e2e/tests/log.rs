@@ -64,6 +64,39 @@ fn a_restored_backup_reads_on_and_signs_nothing() {
     assert_eq!(claim(&world, "3").unwrap(), 3);
 }
 
+/// Restores a directory of the world, with the keys of the one that was copied to `backup`.
+fn restore(world: &World, name: &str, from: &str) -> String {
+    let (dir, keys) = (world.at(name), world.at("backup"));
+    let arguments = ["restore", "--dir", dir.to_str().unwrap(), "--from", from, "--keys", keys.to_str().unwrap()];
+    let output = e2e::run("tally-log", arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_restore_of_an_old_backup_refuses_and_one_from_a_mirror_goes_on() {
+    let mut world = World::start();
+    claim(&world, "1").unwrap();
+    terminate(world.log.take());
+    copy(&world.at("log"), &world.at("backup"));
+    world.start_log();
+    claim(&world, "2").unwrap();
+    let url = world.log.as_ref().unwrap().url();
+    assert!(restore(&world, "old", world.at("backup").to_str().unwrap()).starts_with("restored: size 2 "));
+    assert!(restore(&world, "new", &url).starts_with("restored: size 3 "));
+    terminate(world.log.take());
+    let old = world.try_start_log("old").unwrap();
+    wait_until(|| old.said().contains("stopped: witness"));
+    assert!(old.said().contains("a larger tree") && old.said().contains("restore the missing entries from a mirror"), "{}", old.said());
+    world.log = Some(old);
+    assert_eq!(claim(&world, "3").unwrap_err().status(), Some(503));
+    terminate(world.log.take());
+    let new = world.try_start_log("new").unwrap();
+    wait_until(|| new.said().contains("taking entries"));
+    world.log = Some(new);
+    assert_eq!(claim(&world, "3").unwrap(), 3, "under the same witnesses");
+}
+
 #[test]
 fn of_two_running_clones_one_stops_and_its_fork_is_published_nowhere() {
     let mut world = World::start();

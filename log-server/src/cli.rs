@@ -1,17 +1,19 @@
 //! The command line of `tally-log`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use client::cli::{Documentation, announce, read_limited};
 use tlog::Policy;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::clock::SystemClock;
 use crate::fsck;
+use crate::operate::{Freeze, Restore};
 use crate::propose::propose;
 use crate::roles::bootstrap_files;
-use crate::server::reindex;
+use crate::server::{Reloader, reindex};
 use crate::{Config, build, init};
 
 /// A transparency log for what builders attest about packages
@@ -67,6 +69,16 @@ enum Command {
         #[arg(long)]
         dir: PathBuf,
     },
+    /// Make a log's directory anew from a backup or a mirror, checking everything
+    #[command(
+        after_help = "Examples:\n  tally-log restore --dir /var/lib/new --from /backup/tally-log\n  tally-log restore --dir /var/lib/new --from https://mirror.example.com/tally --keys /safe/tally-log"
+    )]
+    Restore(Restore),
+    /// Make a log read-only for good, and print its last checkpoint
+    #[command(
+        after_help = "Example:\n  tally-log freeze --dir /var/lib/tally-log --reason 'rotated at the end of 2026' --successor example.com/tally-2027"
+    )]
+    Freeze(Freeze),
     /// Work on the roles document
     #[command(subcommand)]
     Roles(RolesCommand),
@@ -104,6 +116,8 @@ impl Cli {
                 println!("indexed {} entries", reindex(&dir)?);
                 Ok(0)
             }
+            Command::Restore(arguments) => arguments.run(),
+            Command::Freeze(arguments) => arguments.run(),
             Command::Roles(RolesCommand::Propose { draft, after }) => {
                 print!("{}", propose(&draft, after.as_deref())?);
                 Ok(0)
@@ -116,9 +130,8 @@ impl Cli {
     }
 }
 
-fn serve(dir: PathBuf, listen: &str, policy: &std::path::Path, roles: Option<PathBuf>) -> anyhow::Result<()> {
-    let text = read_limited(policy, Policy::MAX_BYTES as u64)?;
-    let policy = Policy::parse(&text).map_err(|error| anyhow::anyhow!("{}, line {}: {}", policy.display(), error.line, error.reason))?;
+fn serve(dir: PathBuf, listen: &str, policy_file: &Path, roles: Option<PathBuf>) -> anyhow::Result<()> {
+    let (policy, text) = read_policy(policy_file)?;
     let roles = roles.map(|roles| bootstrap_files(&roles)).transpose()?;
     if roles.as_ref().is_some_and(|roles| roles.policy != tlog::Hash::digest(&text)) {
         tracing::warn!("the roles name another witness policy than the one given here (SHA-256 of the file)");
@@ -127,6 +140,7 @@ fn serve(dir: PathBuf, listen: &str, policy: &std::path::Path, roles: Option<Pat
     let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
     runtime.block_on(async {
         let (server, address) = build(config).await?;
+        tokio::spawn(reload(policy_file.to_owned(), server.reloader(), signal(SignalKind::hangup())?));
         let (ready, running) = (server.ready(), server.run(shutdown()?));
         tokio::pin!(running);
         tokio::select! {
@@ -137,9 +151,24 @@ fn serve(dir: PathBuf, listen: &str, policy: &std::path::Path, roles: Option<Pat
     })
 }
 
+fn read_policy(file: &Path) -> anyhow::Result<(Policy, Vec<u8>)> {
+    let text = read_limited(file, Policy::MAX_BYTES as u64)?;
+    let policy = Policy::parse(&text).map_err(|error| anyhow::anyhow!("{}, line {}: {}", file.display(), error.line, error.reason))?;
+    Ok((policy, text))
+}
+
+/// Reads the policy again at every SIGHUP. One that is of no use changes nothing.
+async fn reload(file: PathBuf, reloader: Reloader, mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        match read_policy(&file).and_then(|(policy, _)| reloader.policy(&policy)) {
+            Ok(()) => tracing::info!("the witness policy {} is read again", file.display()),
+            Err(error) => tracing::error!("the old witness policy stays: {error:#}"),
+        }
+    }
+}
+
 /// Completes at SIGTERM or SIGINT.
 fn shutdown() -> anyhow::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::rates::Limits;
+
 /// The file's contents. Every field but `origin` and `keys` has a default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,6 +44,15 @@ pub struct Settings {
     /// Most connections at one time; further ones wait in the kernel's queue.
     #[serde(default = "default_connections")]
     pub connections: usize,
+    /// After how many seconds the published checkpoint counts as old (`/healthz`); 0: twice `republish_seconds`.
+    #[serde(default)]
+    pub stale_seconds: u64,
+    /// Bytes of free space below which nothing new is taken; 0: no such reserve.
+    #[serde(default = "default_reserve")]
+    pub reserve_bytes: u64,
+    /// How much a key may submit in each role.
+    #[serde(default)]
+    pub rates: Limits,
 }
 
 /// Why `log.toml` was refused, in words.
@@ -72,6 +83,9 @@ impl Settings {
             republish_seconds: default_republish(),
             manifest_quota_bytes: default_manifest_quota(),
             connections: default_connections(),
+            stale_seconds: 0,
+            reserve_bytes: default_reserve(),
+            rates: Limits::default(),
         }
     }
 
@@ -129,6 +143,9 @@ fn default_manifest_quota() -> u64 {
 fn default_connections() -> usize {
     8_192
 }
+fn default_reserve() -> u64 {
+    128 << 20
+}
 
 #[cfg(test)]
 mod tests {
@@ -154,6 +171,7 @@ mod tests {
             "origin = \"o\"\nkeys = []\nbatch_entries = 0\n",
             "origin = \"o\"\nkeys = []\nqueue_bytes = 1\n",
             "origin = \"o\"\nkeys = []\nconnections = 0\n",
+            "origin = \"o\"\nkeys = []\n[rates]\nbuilders = 3\n",
         ] {
             assert!(Settings::parse(text).is_err(), "{text}");
         }

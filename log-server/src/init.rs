@@ -39,7 +39,7 @@ pub fn init(dir: &Path, origin: &str, open: bool, clock: &dyn Clock) -> anyhow::
 }
 
 /// Last of all, so that a half-made log is no log.
-fn write_settings(dir: &Path, settings: &Settings) -> anyhow::Result<()> {
+pub(crate) fn write_settings(dir: &Path, settings: &Settings) -> anyhow::Result<()> {
     let path = dir.join(layout::SETTINGS);
     let write = || {
         let mut file = fs::OpenOptions::new().write(true).create_new(true).open(&path)?;

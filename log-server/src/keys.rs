@@ -47,6 +47,9 @@ impl OwnCheckpoint {
 }
 
 impl LogKeys {
+    /// The names of the two key files.
+    pub const FILES: [&str; 2] = [ED25519, ML_DSA];
+
     /// Takes an Ed25519 signer (type 01) and an ML-DSA-44 signer (type 06) of the same name.
     pub fn new(ed25519: Box<dyn Signer>, ml_dsa: Box<dyn Signer>) -> Result<Self, OwnError> {
         let kinds = (ed25519.key().kind(), ml_dsa.key().kind());

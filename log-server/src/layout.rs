@@ -10,6 +10,8 @@ use tlog::{Hash, Tile, Tree};
 pub const COMMITTED: &str = "state/committed";
 /// The published, cosigned checkpoint.
 pub const PUBLISHED: &str = "public/checkpoint";
+/// Says that the log is frozen, and where to go instead.
+pub const FROZEN: &str = "public/frozen";
 /// The folder of staged rounds.
 pub const STAGES: &str = "state/stage";
 /// The folder of manifests.

@@ -22,6 +22,13 @@ pub struct Metrics {
     pub queued: Gauge<i64, AtomicI64>,
     /// Bytes held for queued and sequenced entries.
     pub queued_bytes: Gauge<i64, AtomicI64>,
+    /// Free bytes on the log's file system.
+    pub free_bytes: Gauge<i64, AtomicI64>,
+    /// Bytes that are kept free.
+    pub reserve_bytes: Gauge<i64, AtomicI64>,
+    /// 1 if the log is frozen.
+    pub frozen: Gauge<i64, AtomicI64>,
+    policies: Counter,
     /// From the taken batch to durable tiles.
     pub commit_seconds: Histogram,
     /// From the question to the quorum.
@@ -41,6 +48,10 @@ impl Default for Metrics {
             published_at: Gauge::default(),
             queued: Gauge::default(),
             queued_bytes: Gauge::default(),
+            free_bytes: Gauge::default(),
+            reserve_bytes: Gauge::default(),
+            frozen: Gauge::default(),
+            policies: Counter::default(),
             commit_seconds: seconds(),
             cosign_seconds: seconds(),
             answers: Family::default(),
@@ -59,6 +70,10 @@ impl Metrics {
         registry.register("published_timestamp_seconds", "When the published checkpoint was last cosigned", self.published_at.clone());
         registry.register("queue_entries", "Entries that wait", self.queued.clone());
         registry.register("queue_bytes", "Bytes held for entries that wait or are being sequenced", self.queued_bytes.clone());
+        registry.register("free_bytes", "Free bytes on the log's file system", self.free_bytes.clone());
+        registry.register("reserve_bytes", "Bytes below which nothing new is taken", self.reserve_bytes.clone());
+        registry.register("frozen", "1 if the log is frozen", self.frozen.clone());
+        registry.register("policies_loaded", "Witness policies taken up while running", self.policies.clone());
         registry.register("commit_seconds", "From a batch to its durable tiles", self.commit_seconds.clone());
         registry.register("cosign_seconds", "From the question to the quorum", self.cosign_seconds.clone());
         registry.register("answers", "HTTP answers by status", self.answers.clone());
@@ -72,6 +87,11 @@ impl Metrics {
     /// An entry was refused by the sequencer.
     pub fn refused(&self) {
         self.refusals.inc();
+    }
+
+    /// Another witness policy was taken up.
+    pub fn policy_loaded(&self) {
+        self.policies.inc();
     }
 
     /// A tree was published.

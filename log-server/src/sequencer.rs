@@ -13,6 +13,7 @@ use crate::ledger::{Ledger, LedgerError, Phase};
 use crate::metrics::Metrics;
 use crate::pool::{Entry, Outcome, Pool};
 use crate::quorum::{Consulted, Gathered, Quorum};
+use crate::reload::Reload;
 use crate::shared::{Recent, Shared, Status, View};
 use crate::witnesses::Subject;
 
@@ -72,6 +73,8 @@ pub struct Sequencer<G: Gate> {
     first: u64,
     /// The proofs of the last committed round's entries.
     recent: Option<Recent>,
+    /// Where another witness policy may wait.
+    reload: Reload,
     /// When the published checkpoint last got cosignatures, by the log's clock; `None` since the start.
     refreshed: Option<u64>,
 }
@@ -83,7 +86,7 @@ impl<G: Gate> Sequencer<G> {
             let note = String::from_utf8_lossy(&published.note).into_owned();
             parts.shared.show(Arc::new(View { tree: published.tree, note, at: 0, round: None }));
         }
-        Self { parts, is_agreed: false, in_flight: Vec::new(), first: 0, recent: None, refreshed: None }
+        Self { parts, is_agreed: false, in_flight: Vec::new(), first: 0, recent: None, reload: Reload::default(), refreshed: None }
     }
 
     /// The log's state.
@@ -92,11 +95,23 @@ impl<G: Gate> Sequencer<G> {
         &self.parts.ledger
     }
 
+    /// Where to lay down another witness policy.
+    #[must_use]
+    pub fn reload(&self) -> Reload {
+        self.reload.clone()
+    }
+
     /// Takes one step.
     pub fn turn(&mut self) -> Turn {
         if matches!(self.parts.shared.status(), Status::Stopped(_)) {
             self.fail_queue();
             return Turn::Stopped;
+        }
+        if let Some(quorum) = self.reload.take() {
+            self.parts.quorum = quorum;
+            self.parts.metrics.policy_loaded();
+            // Its witnesses may know more than those before; then the head is published anew, under theirs.
+            (self.is_agreed, self.refreshed) = (false, None);
         }
         if !self.is_agreed {
             return self.consult();

@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
+use crate::frozen::{self, Frozen};
 use crate::gate::{Gate, OpenGate};
 use crate::http::{App, Door, MEMORY_KIB, router};
 use crate::keys::LogKeys;
@@ -28,7 +29,9 @@ use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::pool::Pool;
 use crate::quorum::Quorum;
+use crate::reload::Reload;
 use crate::roles::{Bootstrap, Checked, Desk, Manifests, RolesGate, State, open_index, rebuild};
+use crate::room::Room;
 use crate::sequencer::{Pace, Parts, Sequencer, run};
 use crate::shared::Shared;
 use crate::witnesses::Witnesses;
@@ -62,6 +65,7 @@ pub struct Server {
     listener: TcpListener,
     app: Arc<App>,
     limits: Limits,
+    reloader: Reloader,
     sequencer: Box<dyn FnOnce() + Send>,
     /// Held until the server ends: one server on one directory.
     _lock: Lock,
@@ -79,14 +83,21 @@ pub async fn build(config: Config) -> anyhow::Result<(Server, SocketAddr)> {
     let store: Arc<dyn Store> = Arc::new(directory);
     let keys = Arc::new(load_keys(&config.dir, &settings)?);
     let ledger = Ledger::open(store, keys).map_err(unopened)?;
+    let frozen = Frozen::read(&**ledger.store())?;
+    if let Some(frozen) = &frozen {
+        frozen::check(frozen, &ledger.committed().tree())?;
+        tracing::warn!("{}", frozen.text());
+    }
     check_policy(&config.policy);
     let quorum = quorum(&config.policy, &settings)?;
     let listener = TcpListener::bind(&config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
     let address = listener.local_addr().context("reading the bound address")?;
     let limits = Limits { connections: settings.connections, header_time: config.header_time };
-    let opened = Opened { config, settings, ledger, quorum };
-    let (app, sequencer) = if opened.settings.open { opened.open_door() } else { opened.roles_door()? };
-    Ok((Server { listener, app, limits, sequencer, _lock: lock }, address))
+    let policy = config.policy.clone();
+    let opened = Opened { config, settings: settings.clone(), ledger, quorum, frozen };
+    let (app, reload, sequencer) = if settings.open { opened.open_door() } else { opened.roles_door()? };
+    let reloader = Reloader { reload, settings, is_witnessed: !policy.is_unwitnessed() };
+    Ok((Server { listener, app, limits, reloader, sequencer, _lock: lock }, address))
 }
 
 /// An opened log before it is decided who may add what.
@@ -95,10 +106,36 @@ struct Opened {
     settings: Settings,
     ledger: Ledger,
     quorum: Quorum,
+    frozen: Option<Frozen>,
 }
 
-/// What answers, and what sequences.
-type Running = (Arc<App>, Box<dyn FnOnce() + Send>);
+/// Takes another witness policy to a running log.
+#[derive(Clone)]
+pub struct Reloader {
+    reload: Reload,
+    settings: Settings,
+    is_witnessed: bool,
+}
+
+impl Reloader {
+    /// Has the policy taken up: its witnesses are consulted, and the head is published anew under it. Call it inside a runtime.
+    ///
+    /// # Errors
+    /// If it demands no witnesses, which a running log may not fall back to, or an address in it is none.
+    pub fn policy(&self, policy: &Policy) -> anyhow::Result<()> {
+        if self.is_witnessed && policy.is_unwitnessed() {
+            return Err(
+                Advice::new("the new policy asks for no witnesses", "a log that is witnessed stays so; the old policy is kept").into()
+            );
+        }
+        check_policy(policy);
+        self.reload.put(quorum(policy, &self.settings)?);
+        Ok(())
+    }
+}
+
+/// What answers, where another policy is laid down, and what sequences.
+type Running = (Arc<App>, Reload, Box<dyn FnOnce() + Send>);
 
 /// What a connection may take.
 #[derive(Clone, Copy)]
@@ -121,11 +158,12 @@ impl Opened {
         let State { index, judge } = open_index(&self.config.dir.join(layout::INDEX), &*store, &committed, now)?;
         let (judge, first) = match judge {
             Some(judge) => (judge, None),
+            None if self.frozen.is_some() => anyhow::bail!("a log without roles cannot have been frozen"),
             None => self.bootstrap()?,
         };
         let pool = Arc::new(Pool::new(self.settings.queue_bytes));
         let manifests = Manifests::open(store.clone(), index.clone(), self.settings.manifest_quota_bytes)?;
-        let desk = Arc::new(Desk::new(&self.settings.origin, pool.clone(), index, manifests, store, judge));
+        let desk = Arc::new(Desk::new(&self.settings.origin, pool.clone(), index, manifests, store, self.settings.rates, judge));
         if let Some(leaf) = first {
             let Ok(Ok(Checked::New(roles))) = desk.check(&leaf) else { anyhow::bail!("the roles cannot be the first leaf") };
             let queued = pool.submit(Some(roles.identity()), leaf, *roles);
@@ -149,9 +187,13 @@ impl Opened {
     }
 
     fn assemble<G: Gate + 'static>(self, pool: Arc<Pool<G::Meta>>, gate: G, door: Door) -> Running {
-        let Self { config, settings, ledger, quorum } = self;
+        let Self { config, settings, ledger, quorum, frozen } = self;
         let (shared, metrics) = (Arc::new(Shared::default()), Arc::new(Metrics::default()));
-        let stale_after = if quorum.is_none() { 0 } else { settings.republish_seconds * 2 };
+        let stale_after = match settings.stale_seconds {
+            _ if quorum.is_none() => 0,
+            0 => settings.republish_seconds.saturating_mul(2),
+            seconds => seconds,
+        };
         let store = ledger.store().clone();
         let app = App {
             shared: shared.clone(),
@@ -160,11 +202,13 @@ impl Opened {
             metrics: metrics.clone(),
             clock: config.clock.clone(),
             stale_after,
+            frozen,
+            room: Room::new(&config.dir, settings.reserve_bytes),
             door,
         };
         let parts = Parts { ledger, quorum, pool, gate, shared, clock: config.clock, metrics, pace: pace(&settings) };
         let sequencer = Sequencer::new(parts);
-        (Arc::new(app), Box::new(move || run(sequencer, DRAIN)))
+        (Arc::new(app), sequencer.reload(), Box::new(move || run(sequencer, DRAIN)))
     }
 }
 
@@ -185,6 +229,12 @@ impl Server {
             };
             let _ = tokio::time::timeout(READY_TIME, wait).await;
         }
+    }
+
+    /// For taking up another witness policy later.
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
     }
 
     /// Serves until `shutdown` completes; then takes no more entries, publishes what it has, answers it, and ends.
@@ -259,7 +309,7 @@ pub fn read_settings(dir: &std::path::Path) -> anyhow::Result<Settings> {
     Ok(Settings::parse(&String::from_utf8(text).context("log.toml is not text")?)?)
 }
 
-fn lock(dir: &std::path::Path) -> anyhow::Result<Lock> {
+pub(crate) fn lock(dir: &std::path::Path) -> anyhow::Result<Lock> {
     let path = dir.join(layout::LOCK);
     Lock::acquire(&path).map_err(|error| match error.kind() {
         std::io::ErrorKind::WouldBlock => Advice::new(
@@ -271,7 +321,7 @@ fn lock(dir: &std::path::Path) -> anyhow::Result<Lock> {
     })
 }
 
-fn load_keys(dir: &std::path::Path, settings: &Settings) -> anyhow::Result<LogKeys> {
+pub(crate) fn load_keys(dir: &std::path::Path, settings: &Settings) -> anyhow::Result<LogKeys> {
     let keys = LogKeys::load(dir)?;
     let found: Vec<String> = keys.verifier_keys().iter().map(tlog::VerifierKey::encode).collect();
     if keys.origin() != settings.origin || found != settings.keys {
@@ -282,7 +332,7 @@ fn load_keys(dir: &std::path::Path, settings: &Settings) -> anyhow::Result<LogKe
     Ok(keys)
 }
 
-fn unopened(error: crate::recover::OpenError) -> anyhow::Error {
+pub(crate) fn unopened(error: crate::recover::OpenError) -> anyhow::Error {
     let hint = "nothing was signed or changed; `tally-log fsck DIR` names every damaged object. Restore them from a mirror or a backup of \
                 the same age or younger, never the state/ folder alone";
     Advice::new(error.to_string(), hint).into()

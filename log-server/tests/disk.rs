@@ -128,3 +128,54 @@ async fn a_read_only_disk_is_refused_and_can_be_checked() {
     let error = format!("{:#}", init::init(&disk.path().join("another"), "example.com/x", true, &SystemClock).unwrap_err());
     assert!(error.contains("Read-only file system"), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn below_the_reserve_nothing_new_is_taken_and_nothing_breaks() {
+    let Some(disk) = Disk::mount("16m") else { return };
+    let dir = disk.path().join("log");
+    init::init(&dir, "example.com/reserve", true, &SystemClock).unwrap();
+    let path = dir.join("log.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let reserve = "reserve_bytes = 8388608";
+    std::fs::write(
+        &path,
+        text.lines().map(|line| if line.starts_with("reserve_bytes") { reserve } else { line }).collect::<Vec<_>>().join("\n"),
+    )
+    .unwrap();
+    let (server, address) = build(Config::new(dir.clone(), "127.0.0.1:0", Policy::parse(b"quorum none\n").unwrap())).await.unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let running = tokio::spawn(server.run(async move { drop(stopped.await) }));
+    let client = reqwest::Client::new();
+    let get = |path: &str| client.get(format!("http://{address}/{path}")).send();
+    let add = |n: u32| client.post(format!("http://{address}/add")).body(format!("{n} {}", "x".repeat(40_000))).send();
+    let mut taken = 0;
+    let refused = loop {
+        let answer = add(taken).await.unwrap();
+        if answer.status() != 200 {
+            break answer;
+        }
+        taken += 1;
+        assert!(taken < 1_000, "the disk never fills");
+    };
+    assert_eq!(refused.status(), 503);
+    assert_eq!(refused.headers()["retry-after"], "300");
+    assert_eq!(refused.text().await.unwrap(), "the log's disk is nearly full; its operator has to make room\n");
+    assert!(taken > 10, "{taken}");
+    assert_eq!(get("healthz").await.unwrap().text().await.unwrap(), "the disk is nearly full\n");
+    let metrics = get("metrics").await.unwrap().text().await.unwrap();
+    let value = |name: &str| metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok()).unwrap();
+    assert_eq!(value("tally_log_reserve_bytes "), 8 << 20);
+    assert!((1 << 20..8 << 20).contains(&value("tally_log_free_bytes ")), "there is room left: {metrics}");
+    assert_eq!(get("checkpoint").await.unwrap().status(), 200, "reads go on");
+    disk.remount("size=64m");
+    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    assert_eq!(add(taken).await.unwrap().status(), 200, "with room again it goes on");
+    assert_eq!(get("healthz").await.unwrap().status(), 200);
+    drop(stop);
+    running.await.unwrap().unwrap();
+    let settings = tally_log::server::read_settings(&dir).unwrap();
+    let keys: Vec<_> = settings.keys.iter().map(|key| tlog::VerifierKey::parse(key).unwrap()).collect();
+    let report = tally_log::fsck::check(&tally_log::fsck::DirectorySource::open(&dir).unwrap(), &keys).unwrap();
+    assert_eq!((report.tree.size, report.findings.as_slice()), (u64::from(taken) + 1, &[][..]));
+    println!("{taken} entries taken until 8 MiB were left; nothing lost");
+}

@@ -36,10 +36,18 @@ fn every_metric_and_setting_is_documented() {
     let text = metrics.encode();
     let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     assert!(names.len() >= 9, "{names:?}");
-    for name in names {
+    for name in &names {
         assert!(page.contains(&format!("`{name}")), "{name} is not in specs/log.md");
     }
+    for documented in page.split('`').filter(|word| word.starts_with("tally_log_")) {
+        let name = documented.split('{').next().unwrap();
+        let name = name.strip_suffix("_total").unwrap_or(name);
+        assert!(names.contains(&name), "{documented} is documented and not there");
+    }
     for line in Settings::new("x", false, Vec::new()).encode().lines() {
+        if line.is_empty() {
+            continue;
+        }
         let field = line.split(" = ").next().unwrap();
         assert!(page.contains(&format!("`{field}`")), "{field} is not in specs/log.md");
     }

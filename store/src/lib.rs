@@ -85,6 +85,15 @@ impl<S: Store + ?Sized> Store for std::sync::Arc<S> {
     }
 }
 
+/// Free bytes, for users without privileges, on the file system that `path` is on.
+///
+/// # Errors
+/// What the system answers.
+pub fn free_space(path: &std::path::Path) -> io::Result<u64> {
+    let answer = rustix::fs::statvfs(path)?;
+    Ok(answer.f_bavail.saturating_mul(answer.f_frsize))
+}
+
 /// Refuses keys that are not relative paths of plain names: no empty name, none that begins with a dot, no byte outside
 /// `[A-Za-z0-9._-]`, at most 255 bytes in all.
 fn check_key(key: &str) -> io::Result<()> {

@@ -12,7 +12,7 @@ use super::{App, Door, Problem, body, problem};
 /// Answers 200 with the index, or 202 if it was not published within the wait.
 pub async fn add(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, Problem> {
     let Door::Open(pool) = &app.door else { return Err(Problem::NotFound) };
-    problem::accepting(&app.shared.status())?;
+    app.accepting()?;
     let wait = body::wait(request.uri().query())?;
     let leaf = body::read(request, tlog::bundle::MAX_ENTRY, body::ENTRY_TIME).await?;
     let receiver = pool.submit(None, leaf.into(), ())?;

@@ -13,7 +13,7 @@ use tlog::InclusionProof;
 use tokio::time::Instant;
 
 use super::entries::{Place, Standing, admit, place};
-use super::{App, Problem, body, problem, reads};
+use super::{App, Problem, body, reads};
 use crate::prover;
 
 /// One line of the answer.
@@ -37,7 +37,7 @@ enum Line {
 /// Answers 200, whatever became of the lines.
 pub async fn submit(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, Problem> {
     app.desk()?;
-    problem::accepting(&app.shared.status())?;
+    app.accepting()?;
     let wait = body::wait(request.uri().query())?;
     let length = body::length(&request);
     let _memory = body::reserve(&app.memory, length, MAX_BODY).await?;

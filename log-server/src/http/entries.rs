@@ -31,7 +31,7 @@ pub type Place = (u64, Arc<View>);
 /// Answers 200 with the proof, or 202 if it was not published within the wait.
 pub async fn submit(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, Problem> {
     let desk = app.desk()?.clone();
-    problem::accepting(&app.shared.status())?;
+    app.accepting()?;
     let wait = body::wait(request.uri().query())?;
     let leaf = body::read(request, attest::envelope::MAX_BYTES, body::ENTRY_TIME).await?;
     // An envelope takes some fifty microseconds to check: not worth another thread.
@@ -45,7 +45,11 @@ pub async fn submit(State(app): State<Arc<App>>, request: Request<Body>) -> Resu
 /// Checks a submission and queues it, or finds where it is.
 pub fn admit(app: &App, desk: &Desk, leaf: &[u8]) -> Result<Standing, Problem> {
     match desk.check(leaf)?? {
-        Checked::New(submission) => Ok(Standing::Pending(desk.pool.submit(Some(submission.identity()), leaf.to_vec(), *submission)?)),
+        Checked::New(submission) => {
+            desk.check_rate(&submission)
+                .map_err(|seconds| Problem::TooMany("this key submits more than its role may".to_owned(), seconds))?;
+            Ok(Standing::Pending(desk.pool.submit(Some(submission.identity()), leaf.to_vec(), *submission)?))
+        }
         Checked::Known(index) => match app.shared.view() {
             Some(view) if index < view.tree.size => Ok(Standing::Logged(index, view)),
             _ => Ok(Standing::Pending(desk.pool.wait_for(index)?)),

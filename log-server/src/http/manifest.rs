@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use client::log::{MAX_MANIFEST, SIGNATURE_HEADER, manifest_message};
 use tlog::{Hash, KeyKind, VerifierKey};
 
-use super::{App, Problem, body, problem, reads};
+use super::{App, Problem, body, reads};
 use crate::layout;
 use crate::roles::ManifestError;
 
@@ -24,7 +24,7 @@ pub async fn read(State(app): State<Arc<App>>, Path(root): Path<String>) -> Resu
 /// `PUT /manifest/<root>`: 201 if it is new, 200 if it was there.
 pub async fn store(State(app): State<Arc<App>>, Path(root): Path<String>, request: Request<Body>) -> Result<Response, Problem> {
     let desk = app.desk()?.clone();
-    problem::accepting(&app.shared.status())?;
+    app.accepting()?;
     let root =
         Hash::from_hex(&root).ok_or_else(|| Problem::Malformed("a manifest's name is 64 lowercase hexadecimal digits".to_owned()))?;
     let (key, signature) = signed_by(&request)?;
@@ -64,9 +64,10 @@ fn problem_of(error: ManifestError) -> Problem {
     match error {
         ManifestError::Malformed(why) => Problem::Malformed(why),
         ManifestError::WrongRoot(root) => Problem::Malformed(format!("the manifest's root is {root}")),
-        ManifestError::Quota(bytes) => Problem::TooMany(format!(
-            "manifests that no entry claims take up this key's {bytes} bytes; submit the entries, or come again in an hour"
-        )),
+        ManifestError::Quota(bytes) => Problem::TooMany(
+            format!("manifests that no entry claims take up this key's {bytes} bytes; submit the entries, or come again in an hour"),
+            60,
+        ),
         ManifestError::Failed(why) => {
             tracing::error!("storing a manifest: {why}");
             Problem::Unavailable("the manifest could not be stored".to_owned(), 30)

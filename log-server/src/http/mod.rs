@@ -21,9 +21,11 @@ use store::Store;
 use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
+use crate::frozen::Frozen;
 use crate::metrics::Metrics;
 use crate::pool::Pool;
 use crate::roles::Desk;
+use crate::room::Room;
 use crate::shared::Shared;
 
 pub use body::MEMORY_KIB;
@@ -43,6 +45,10 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// After how many seconds without a new cosigned checkpoint the log counts as ill; 0 where nothing is cosigned.
     pub stale_after: u64,
+    /// Why nothing is taken any more, if the log is frozen.
+    pub frozen: Option<Frozen>,
+    /// Room on the disk.
+    pub room: Room,
     /// Who may add what.
     pub door: Door,
 }
@@ -89,6 +95,7 @@ pub fn router(app: Arc<App>) -> Router {
     let mut router = Router::new()
         .route("/checkpoint", get(reads::checkpoint))
         .route("/tile/{*path}", get(reads::tile))
+        .route("/frozen", get(reads::frozen))
         .route("/metrics", get(reads::metrics))
         .route("/healthz", get(reads::health));
     router = match &app.door {

@@ -3,6 +3,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use super::App;
 use crate::pool::{Full, Outcome, Refusal};
 use crate::shared::Status;
 
@@ -17,12 +18,14 @@ pub enum Problem {
     NotFound,
     /// 408: the body did not come in time.
     Slow,
+    /// 410: the log is frozen; why, and where to go.
+    Gone(String),
     /// 413: the body is too large; the limit in bytes.
     TooLarge(usize),
     /// 422: something that the request rests on is missing or other than it says.
     Unfounded(String),
-    /// 429: this key has used up its share for now.
-    TooMany(String),
+    /// 429: this key has used up its share for now; after how many seconds to come again.
+    TooMany(String, u32),
     /// 500: the log's own store failed.
     Broken,
     /// 503: not now; after how many seconds to come again.
@@ -38,9 +41,10 @@ impl Problem {
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
+            Self::Gone(_) => StatusCode::GONE,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unfounded(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooMany(..) => StatusCode::TOO_MANY_REQUESTS,
             Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable(..) => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -50,9 +54,12 @@ impl Problem {
     #[must_use]
     pub fn text(&self) -> String {
         let text = match self {
-            Self::Malformed(why) | Self::Forbidden(why) | Self::Unfounded(why) | Self::TooMany(why) | Self::Unavailable(why, _) => {
-                why.clone()
-            }
+            Self::Malformed(why)
+            | Self::Forbidden(why)
+            | Self::Unfounded(why)
+            | Self::Gone(why)
+            | Self::TooMany(why, _)
+            | Self::Unavailable(why, _) => why.clone(),
             Self::NotFound => "nothing here".to_owned(),
             Self::Slow => "the body did not come in time".to_owned(),
             Self::TooLarge(limit) => format!("the body is larger than {limit} bytes"),
@@ -63,8 +70,7 @@ impl Problem {
 
     fn retry_after(&self) -> Option<u32> {
         match self {
-            Self::Unavailable(_, seconds) => Some(*seconds),
-            Self::TooMany(_) => Some(60),
+            Self::Unavailable(_, seconds) | Self::TooMany(_, seconds) => Some(*seconds),
             _ => None,
         }
     }
@@ -100,12 +106,25 @@ impl From<Refusal> for Problem {
     }
 }
 
-/// `Err` unless entries are taken at present.
-pub fn accepting(status: &Status) -> Result<(), Problem> {
+/// `Err` unless the sequencer takes entries at present.
+fn accepting(status: &Status) -> Result<(), Problem> {
     match status {
         Status::Running | Status::Waiting(_) => Ok(()),
         Status::Asking(_) => Err(Problem::Unavailable("the log waits for its witnesses and is read-only until then".to_owned(), 5)),
         Status::Stopped(_) => Err(Problem::Unavailable("the log has stopped taking entries and needs its operator".to_owned(), 60)),
+    }
+}
+
+impl App {
+    /// `Err` unless something new can be taken at present.
+    pub fn accepting(&self) -> Result<(), Problem> {
+        if let Some(frozen) = &self.frozen {
+            return Err(Problem::Gone(frozen.text()));
+        }
+        if self.room.is_short() {
+            return Err(Problem::Unavailable("the log's disk is nearly full; its operator has to make room".to_owned(), 300));
+        }
+        accepting(&self.shared.status())
     }
 }
 

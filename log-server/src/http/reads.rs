@@ -26,6 +26,12 @@ pub async fn tile(State(app): State<Arc<App>>, Path(path): Path<String>) -> Resu
     Ok(typed("application/octet-stream", IMMUTABLE, object(&app, key).await?))
 }
 
+/// `GET /frozen`: where to go instead, if the log is frozen.
+pub async fn frozen(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+    app.frozen.as_ref().ok_or(Problem::NotFound)?;
+    Ok(typed("application/toml", "no-store", object(&app, layout::FROZEN.to_owned()).await?))
+}
+
 /// One object of the store, read off the request threads.
 pub async fn object(app: &Arc<App>, key: String) -> Result<Vec<u8>, Problem> {
     let store = app.store.clone();
@@ -46,6 +52,9 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Response {
     let (entries, bytes) = app.door.load();
     app.metrics.queued.set(i64::try_from(entries).unwrap_or(i64::MAX));
     app.metrics.queued_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    app.metrics.free_bytes.set(i64::try_from(app.room.free()).unwrap_or(i64::MAX));
+    app.metrics.reserve_bytes.set(i64::try_from(app.room.reserve()).unwrap_or(i64::MAX));
+    app.metrics.frozen.set(i64::from(app.frozen.is_some()));
     typed("application/openmetrics-text; version=1.0.0; charset=utf-8", "no-store", app.metrics.encode().into_bytes())
 }
 
@@ -58,6 +67,9 @@ pub async fn health(State(app): State<Arc<App>>) -> Response {
         Status::Waiting(_) => return ill("nothing new is published"),
         Status::Stopped(_) => return ill("stopped"),
     }
+    if app.frozen.is_none() && app.room.is_short() {
+        return ill("the disk is nearly full");
+    }
     if let Door::Roles(desk) = &app.door
         && desk.judge().roles().current().is_none()
     {
@@ -67,6 +79,7 @@ pub async fn health(State(app): State<Arc<App>>) -> Response {
     match age {
         None => ill("nothing is published"),
         Some(age) if app.stale_after > 0 && age > app.stale_after => ill("the published checkpoint is old"),
+        Some(_) if app.frozen.is_some() => "ok, frozen\n".into_response(),
         Some(_) => "ok\n".into_response(),
     }
 }

@@ -1,8 +1,10 @@
 //! The submitters' side of a log with roles: everything that can be said about a submission before its turn.
 
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
 use attest::judge::Refusal as Judgement;
+use attest::roles::Role;
 use attest::{Envelope, Judge};
 use store::Store;
 use tlog::VerifierKey;
@@ -12,6 +14,7 @@ use super::{Manifests, Submission, refusal};
 use crate::entries::Entries;
 use crate::index::{Index, IndexError};
 use crate::pool::{Pool, Refusal};
+use crate::rates::{Limits, Rates};
 
 /// Shared by the requests and the sequencer.
 pub struct Desk {
@@ -24,6 +27,7 @@ pub struct Desk {
     /// The stored manifests.
     pub manifests: Manifests,
     store: Arc<dyn Store>,
+    rates: Rates,
     judge: RwLock<Arc<Judge>>,
 }
 
@@ -45,9 +49,10 @@ impl Desk {
         index: Arc<Index>,
         manifests: Manifests,
         store: Arc<dyn Store>,
+        limits: Limits,
         judge: Judge,
     ) -> Self {
-        Self { origin: origin.to_owned(), pool, index, manifests, store, judge: RwLock::new(Arc::new(judge)) }
+        Self { origin: origin.to_owned(), pool, index, manifests, store, rates: Rates::new(limits), judge: RwLock::new(Arc::new(judge)) }
     }
 
     /// The state as of the last published leaf.
@@ -73,6 +78,14 @@ impl Desk {
         match self.judge().may(&submission.key, &submission.payload, &submission.statement) {
             Err(judgement) if is_final(&judgement) => Ok(Err(refusal(&judgement))),
             _ => Ok(Ok(Checked::New(Box::new(submission)))),
+        }
+    }
+
+    /// Counts a new submission against its key's rate; `Err` says after how many seconds there is room again.
+    pub fn check_rate(&self, submission: &Submission) -> Result<(), u32> {
+        match Role::needed_for(submission.statement.kind()) {
+            Some(role) => self.rates.take(role, &submission.key, Instant::now()),
+            None => Ok(()),
         }
     }
 
