@@ -89,13 +89,12 @@ pub async fn nothing() -> Problem {
     Problem::NotFound
 }
 
-/// An answer with its type, how long it may be cached, and leave to be read from anywhere.
+/// An answer with its type and how long it may be cached.
 pub fn typed(content_type: &'static str, cache: &'static str, body: Vec<u8>) -> Response {
     let mut response = body.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     response
 }
 
