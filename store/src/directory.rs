@@ -16,7 +16,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use rustix::fs::RenameFlags;
 
@@ -34,8 +34,9 @@ pub struct Directory {
     /// Directories that this process has made durable in the ones above them. One that is there already proves nothing: the process
     /// that made it may have ended before it synced the parent.
     durable: Mutex<BTreeSet<PathBuf>>,
-    /// Swaps read, compare and replace; within one process this makes them one step.
-    swapping: Mutex<()>,
+    /// Swaps read, compare and replace; within one process this makes them one step for each key. Those of different keys go on side
+    /// by side, so that the file system can make many durable at once.
+    swapping: Keys,
     temporaries: AtomicU64,
 }
 
@@ -73,7 +74,7 @@ impl Directory {
             root: root.to_owned(),
             calls: Calls::default(),
             durable: Mutex::default(),
-            swapping: Mutex::new(()),
+            swapping: Keys::default(),
             temporaries: AtomicU64::new(0),
         }
     }
@@ -196,7 +197,7 @@ impl Store for Directory {
 
     fn swap(&self, key: &str, old: Option<&[u8]>, new: &[u8]) -> io::Result<Swap> {
         let path = self.path(key)?;
-        let _one_at_a_time = self.swapping.lock().map_err(|_| io::Error::other("a swap panicked"))?;
+        let _one_at_a_time = self.swapping.take(key);
         if self.calls.read(&path)?.as_deref() != old {
             return Ok(Swap::Conflict);
         }
@@ -206,7 +207,7 @@ impl Store for Directory {
 
     fn rewrite(&self, key: &str) -> io::Result<()> {
         let path = self.path(key)?;
-        let _one_at_a_time = self.swapping.lock().map_err(|_| io::Error::other("a swap panicked"))?;
+        let _one_at_a_time = self.swapping.take(key);
         let value = self.calls.read(&path)?.ok_or(io::ErrorKind::NotFound)?;
         self.replace(&path, &value)
     }
@@ -223,6 +224,37 @@ impl Store for Directory {
         collect(&self.root.join(prefix), prefix, &mut keys)?;
         keys.sort_unstable();
         Ok(keys)
+    }
+}
+
+/// The keys that somebody works on alone.
+#[derive(Debug, Default)]
+struct Keys {
+    taken: Mutex<BTreeSet<String>>,
+    freed: Condvar,
+}
+
+/// One taken key; free again when this is dropped.
+struct Taken<'a> {
+    keys: &'a Keys,
+    key: &'a str,
+}
+
+impl Keys {
+    fn take<'a>(&'a self, key: &'a str) -> Taken<'a> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        while taken.contains(key) {
+            taken = self.freed.wait(taken).unwrap_or_else(PoisonError::into_inner);
+        }
+        taken.insert(key.to_owned());
+        Taken { keys: self, key }
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.keys.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(self.key);
+        self.keys.freed.notify_all();
     }
 }
 
