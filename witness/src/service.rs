@@ -3,6 +3,8 @@
 //! For one log at a time: read the state, decide, make the next state durable, and only then sign. Whatever fails before the
 //! signature leaves nothing in the world; whatever fails after it leaves a state that already says what was signed.
 
+mod load;
+
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -125,17 +127,6 @@ impl Witness {
         });
         witness.load_all()?;
         Ok(witness)
-    }
-
-    /// Reads every log's state, so that what is wrong shows at the start.
-    fn load_all(&self) -> io::Result<()> {
-        for watched in self.logs.values() {
-            let mut slot = watched.slot.try_lock().map_err(|_| io::Error::other("the state is in use"))?;
-            watched.view().evidence = self.states.evidence(&watched.id)?.len();
-            self.load(watched, &mut slot)?;
-            self.show(watched, &slot);
-        }
-        Ok(())
     }
 
     /// The witness's verifier keys: type 04, then type 06.
