@@ -4,9 +4,9 @@ mod support;
 
 use std::sync::Arc;
 
-use store::Memory;
+use store::{Memory, Store as _};
 use support::{NOW, ORIGIN, Running, TestClock, TestLog, add};
-use tlog::{ConsistencyProof, SignedCheckpoint, hash_leaf};
+use tlog::{ConsistencyProof, SignatureLine, SignedCheckpoint, Signer as _, hash_leaf};
 
 struct Setup {
     log: TestLog,
@@ -213,6 +213,27 @@ async fn the_newest_checkpoint_is_shown_also_after_a_start() {
     assert_eq!(support::times(&own_lines, &setup.log.checkpoint(5)), [NOW; 2]);
     assert_eq!(again.get(&format!("/{}/checkpoint", "0".repeat(64))).await.status, 404);
     assert_eq!(again.get("/nonsense/checkpoint").await.status, 404);
+}
+
+/// What nobody verified would be shown, and believed, as if the witness had.
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_that_the_witness_cannot_verify_are_never_kept() {
+    let setup = setup().await;
+    let mut note = setup.log.signed(7).note;
+    let stranger = support::key("stranger.example", tlog::KeyKind::Ed25519, 9);
+    note.lines.push(SignatureLine::by(stranger.key(), stranger.sign(note.text.as_bytes()).unwrap()));
+    let forged = |key: &tlog::VerifierKey, length| SignatureLine::by(key, vec![1; length]);
+    note.lines.extend(support::own().iter().zip([72, 2428]).map(|(key, length)| forged(key, length)));
+    assert_eq!(setup.server.post("/add-checkpoint", add(5, setup.log.proof(5, 7), note)).await.status, 200);
+    let (logs, own) = (setup.log.keys(), support::own());
+    let shown = setup.server.get(&format!("/{}/checkpoint", setup.log.id())).await.body;
+    let shown = SignedCheckpoint::parse(shown.as_bytes()).unwrap();
+    let by: Vec<_> = logs.iter().chain(&own).collect();
+    assert_eq!(shown.note.lines.len(), by.len());
+    assert!(shown.note.lines.iter().zip(&by).all(|(line, key)| line.is_by(key)), "{:?}", shown.note.lines);
+    let kept = setup.store.get(&format!("state/{}/known", setup.log.id())).unwrap().unwrap();
+    let kept = String::from_utf8(kept).unwrap();
+    assert_eq!(kept.lines().filter(|line| line.starts_with('\u{2014}')).count(), logs.len(), "{kept}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
