@@ -138,3 +138,27 @@ pub fn claims_for(purl: &Purl, standing: &[Leaf]) -> Vec<PackageClaims> {
     groups.iter_mut().for_each(PackageClaims::settle);
     groups
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statement::Statement;
+    use tlog::{KeyKind, KeyName, Signer as _, SigningKey};
+
+    const ATTR: &str = "pkg:deb/debian/attr@1:2.5.1-4?arch=amd64";
+
+    /// The same claim, said by the key of this name and seed.
+    fn said(index: u64, name: &str, seed: u8) -> Leaf {
+        let files = PackageFiles { bytes: 1000, lines: 10, manifest: Hash::digest(b"manifest") };
+        let statement = Statement::about_package(&Purl::parse(ATTR).unwrap(), Hash::digest(b"deb"), Predicate::PackageFiles(files));
+        let signer = SigningKey::from_seed(KeyName::parse(name).unwrap(), KeyKind::Ed25519, &[seed; 32]).unwrap();
+        Leaf { index, key: signer.key().clone(), payload: Hash::digest(b"payload"), statement }
+    }
+
+    #[test]
+    fn keys_are_counted_and_not_their_names() {
+        let attesters = |leaves: &[Leaf]| claims_for(&Purl::parse(ATTR).unwrap(), leaves)[0].claims[0].attesters.len();
+        assert_eq!(attesters(&[said(1, "old.example", 7), said(2, "renamed.example", 7)]), 1, "one key under two names");
+        assert_eq!(attesters(&[said(1, "same.example", 7), said(2, "same.example", 8)]), 2, "two keys under one name");
+    }
+}
