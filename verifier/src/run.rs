@@ -167,7 +167,7 @@ fn sync(setup: &Setup, args: &SyncArgs) -> Result<u8, Failure> {
 
 fn judge(setup: &Setup, args: VerifyArgs) -> Result<u8, Failure> {
     let expect = args.expect.as_deref().map_or_else(|| Ok(Vec::new()), expect::load)?;
-    let selection = if args.all { Selection::All } else { Selection::Packages(args.packages) };
+    let selection = if args.packages.is_empty() { Selection::All } else { Selection::Packages(args.packages) };
     let bar = Bar::new();
     let watch = !args.output.json && std::io::stderr().is_terminal();
     let progress: &dyn Progress = if watch { &bar } else { &Silent };
@@ -341,7 +341,7 @@ fn prove(config: &Path, policy: Option<PathBuf>, proof: &Path, entry: &Path) -> 
 }
 
 fn evidence(file: &Path, keys: &[String]) -> Result<u8, Failure> {
-    let parse = |text: &String| VerifierKey::parse(text).map_err(|error| Failure::Usage(format!("--key {text}: {error:?}")));
+    let parse = |text: &String| VerifierKey::parse(text).map_err(|error| Failure::Usage(format!("--key {text}: {error}")));
     let keys: Vec<VerifierKey> = keys.iter().map(parse).collect::<Result<_, _>>()?;
     let bytes = client::cli::read_limited(file, Evidence::MAX_BYTES as u64)?;
     let evidence = Evidence::parse(&bytes).map_err(|_| Failure::Unproven(format!("{}: not an evidence file", file.display())))?;
