@@ -3,12 +3,15 @@
 # Needs root (or sudo) for containers, and the network for packages alone. Everything it makes is below one directory.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-if [ "$(id -u)" -ne 0 ]; then exec sudo --preserve-env=PATH,TALLY_DEMO_DIR,TALLY_DEMO_BIN "$0" "$@"; fi
-export PATH="$PATH:/usr/sbin:/sbin"
 
 bin=${TALLY_DEMO_BIN:-$(cargo metadata --no-deps --offline --format-version=1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release}
+bin=$(realpath -m "$bin")
 [ -x "$bin/tally" ] || { echo "error: $bin has no programs; run make build" >&2; exit 1; }
-dir=${TALLY_DEMO_DIR:-/var/tmp/tallystick-demo}
+dir=$(realpath -m "${TALLY_DEMO_DIR:-/var/tmp/tallystick-demo}")
+# sudo keeps neither the environment nor the PATH in which cargo was found.
+[ "$(id -u)" -eq 0 ] || exec sudo env TALLY_DEMO_BIN="$bin" TALLY_DEMO_DIR="$dir" e2e/demo.sh
+export PATH="$PATH:/usr/sbin:/sbin"
+case $dir in *[[:space:]]*) echo "error: TALLY_DEMO_DIR is $dir: debootstrap makes no root in a directory with spaces" >&2; exit 1 ;; esac
 origin=demo.example/log
 started=$SECONDS
 mkdir -p "$dir"
@@ -27,7 +30,8 @@ die() { echo "error: $*" >&2; exit 1; }
 start() {
     local name=$1; shift
     : >"$name.out"
-    "$@" >"$name.out" 2>>"$name.err" &
+    # Even if this script is killed, its servers end.
+    setpriv --pdeathsig TERM -- "$@" >"$name.out" 2>>"$name.err" &
     pid[$name]=$!
     for _ in $(seq 300); do
         address[$name]=$(sed -n 's/^listening on //p' "$name.out")
