@@ -59,7 +59,10 @@ enum Command {
         packages: Vec<Request>,
     },
     /// Look at what waits to be sent, or send it
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  tally-builder spool list --config /etc/tallystick/builder.toml\n  tally-builder spool send --config /etc/tallystick/builder.toml"
+    )]
     Spool(SpoolCommand),
     /// Remove the builder's containers and its bootstrapped image; keys, spool and receipts stay
     #[command(after_help = "Example:\n  tally-builder clean --config /etc/tallystick/builder.toml")]
@@ -350,3 +353,13 @@ A small configuration:
   log = \"https://log.example.org/\"
   origin = \"log.example.org/debian\"
   log_keys = [\"log.example.org/debian+...\"]";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_shows_an_example() {
+        assert_eq!(client::cli::without_example(&Cli::command()), Vec::<String>::new());
+    }
+}

@@ -69,12 +69,27 @@ impl std::error::Error for Advice {}
 
 /// Prints an error on standard error, with its causes and, where one of them is [`Advice`], the hint.
 pub fn report(error: &anyhow::Error) {
+    // Nothing is left to be done where even this fails.
+    let _ = io::stderr().write_all(describe(error).as_bytes());
+}
+
+fn describe(error: &anyhow::Error) -> String {
     let mut text = format!("error: {error:#}\n");
-    if let Some(advice) = error.chain().find_map(|cause| cause.downcast_ref::<Advice>()) {
+    // As a context it is found by the error itself alone, as a cause of something else in the chain alone.
+    let advice = error.downcast_ref::<Advice>().or_else(|| error.chain().find_map(|cause| cause.downcast_ref()));
+    if let Some(advice) = advice {
         text.push_str(&format!("hint: {}\n", advice.hint));
     }
-    // Nothing is left to be done where even this fails.
-    let _ = io::stderr().write_all(text.as_bytes());
+    text
+}
+
+/// The commands of a program, itself among them, whose help shows no example; for tests.
+#[must_use]
+pub fn without_example(program: &Command) -> Vec<String> {
+    let has_example = program.get_after_help().is_some_and(|text| text.to_string().contains("Example"));
+    let own = (!has_example).then(|| program.get_name().to_owned());
+    let below = program.get_subcommands().flat_map(without_example);
+    own.into_iter().chain(below.map(|name| format!("{} {name}", program.get_name()))).collect()
 }
 
 /// Sends structured logs to standard error: `TALLY_LOG=error|warn|info|debug|trace`, `info` if unset.
@@ -108,4 +123,29 @@ pub fn read_limited(path: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
     std::fs::File::open(path).with_context(context)?.take(limit + 1).read_to_end(&mut bytes).with_context(context)?;
     anyhow::ensure!(bytes.len() as u64 <= limit, "{} is larger than {limit} bytes", path.display());
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_is_shown_wherever_the_advice_stands() {
+        let missing = || io::Error::from(io::ErrorKind::NotFound);
+        let plain = anyhow::Error::from(Advice::new("no log", "make one"));
+        let above = anyhow::Error::from(missing()).context(Advice::new("no log", "make one")).context("starting");
+        let below = anyhow::Error::from(Advice::new("no log", "make one")).context("starting");
+        for error in [plain, above, below] {
+            let text = describe(&error);
+            assert!(text.starts_with("error: ") && text.contains("no log") && text.ends_with("\nhint: make one\n"), "{text}");
+        }
+        assert_eq!(describe(&anyhow::Error::from(missing())), "error: entity not found\n");
+    }
+
+    #[test]
+    fn commands_without_an_example_are_named() {
+        let with = |name: &'static str| Command::new(name).after_help("Example:\n  x");
+        let program = with("x").subcommand(with("y")).subcommand(Command::new("z").subcommand(Command::new("a")));
+        assert_eq!(without_example(&program), ["x z", "x z a"]);
+    }
 }

@@ -131,7 +131,7 @@ impl Http {
     /// See [`FetchError`]; any status but a success is an error.
     pub async fn send(&self, path: &str, request: RequestBuilder, limit: usize) -> Result<Answer, FetchError> {
         let url = format!("{}/{path}", self.base);
-        let response = request.send().await.map_err(|error| FetchError::Unreachable { url: url.clone(), reason: chain(&error) })?;
+        let response = request.send().await.map_err(|error| unreachable(&url, error))?;
         let status = response.status();
         if !status.is_success() {
             return Err(refusal(url, status, response).await);
@@ -148,7 +148,7 @@ async fn read(url: &str, mut response: Response, limit: usize) -> Result<Vec<u8>
     }
     let mut body = Vec::new();
     loop {
-        let chunk = response.chunk().await.map_err(|error| FetchError::Unreachable { url: url.to_owned(), reason: chain(&error) })?;
+        let chunk = response.chunk().await.map_err(|error| unreachable(url, error))?;
         let Some(chunk) = chunk else { return Ok(body) };
         if body.len() + chunk.len() > limit {
             return Err(too_large());
@@ -163,6 +163,11 @@ async fn refusal(url: String, status: StatusCode, response: Response) -> FetchEr
     let text = String::from_utf8_lossy(&body);
     let reason = text.lines().next().unwrap_or("").chars().filter(|c| !c.is_control()).collect();
     FetchError::Status { url, status: status.as_u16(), reason, retry_after }
+}
+
+/// The URL stands in the error once.
+fn unreachable(url: &str, error: reqwest::Error) -> FetchError {
+    FetchError::Unreachable { url: url.to_owned(), reason: chain(&error.without_url()) }
 }
 
 /// The error and its causes in one line: the cause is usually what helps.

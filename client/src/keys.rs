@@ -21,12 +21,12 @@ const MAX_BYTES: u64 = 4096;
 #[non_exhaustive]
 pub enum KeyFileError {
     /// The file could not be read or written.
-    #[error("key file {path}: {source}")]
+    #[error("key file {path}: {why}")]
     Io {
         /// Which file.
         path: String,
         /// What the system said.
-        source: io::Error,
+        why: io::Error,
     },
     /// Others than the owner may read or write it.
     #[error("key file {path} is open to others: run chmod 600 on it, and replace the key if it may have been read")]
@@ -123,7 +123,7 @@ fn read_secret(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
 
 fn io_error(path: &Path) -> impl FnOnce(io::Error) -> KeyFileError {
     let path = path.display().to_string();
-    move |source| KeyFileError::Io { path, source }
+    move |why| KeyFileError::Io { path, why }
 }
 
 fn malformed(path: &Path) -> KeyFileError {
@@ -158,7 +158,7 @@ mod tests {
     fn an_existing_file_is_not_overwritten() {
         let (_dir, path, key) = made(KeyKind::Ed25519);
         let again = create(&path, key.name(), KeyKind::Ed25519);
-        assert!(matches!(again, Err(KeyFileError::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists));
+        assert!(matches!(again, Err(KeyFileError::Io { why, .. }) if why.kind() == io::ErrorKind::AlreadyExists));
         assert_eq!(*load(&path).unwrap().key(), key);
     }
 

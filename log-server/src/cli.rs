@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
-use client::cli::{Documentation, announce, read_limited};
+use client::cli::{Advice, Documentation, announce, read_limited};
 use tlog::Policy;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -18,7 +18,7 @@ use crate::{Config, build, init};
 
 /// A transparency log for what builders attest about packages
 #[derive(Debug, Parser)]
-#[command(name = "tally-log", version)]
+#[command(name = "tally-log", version, after_help = EXAMPLES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -80,7 +80,7 @@ enum Command {
     )]
     Freeze(Freeze),
     /// Work on the roles document
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  tally-log roles propose roles-1.draft > roles-1.txt")]
     Roles(RolesCommand),
     #[command(flatten)]
     Documentation(Documentation),
@@ -152,8 +152,13 @@ fn serve(dir: PathBuf, listen: &str, policy_file: &Path, roles: Option<PathBuf>)
 }
 
 fn read_policy(file: &Path) -> anyhow::Result<(Policy, Vec<u8>)> {
-    let text = read_limited(file, Policy::MAX_BYTES as u64)?;
-    let policy = Policy::parse(&text).map_err(|error| anyhow::anyhow!("{}, line {}: {}", file.display(), error.line, error.reason))?;
+    let missing =
+        Advice::new("there is no witness policy", "specs/policy.md says how to write one; for tests, a file with the line: quorum none");
+    let text = read_limited(file, Policy::MAX_BYTES as u64).map_err(|error| error.context(missing))?;
+    let policy = Policy::parse(&text).map_err(|error| {
+        let what = format!("{}, line {}: {}", file.display(), error.line, error.reason);
+        Advice::new(what, "the format is tlog-policy: log, witness, group and quorum lines (specs/policy.md)")
+    })?;
     Ok((policy, text))
 }
 
@@ -176,4 +181,19 @@ fn shutdown() -> anyhow::Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
         }
     })
+}
+
+const EXAMPLES: &str = "Examples:
+  tally-log init --dir /var/lib/tally-log --origin example.com/tally
+  tally-log serve --dir /var/lib/tally-log --listen 127.0.0.1:6962 --policy witnesses.policy --roles roles-1.txt
+  tally-log fsck /var/lib/tally-log";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_shows_an_example() {
+        assert_eq!(client::cli::without_example(&Cli::command()), Vec::<String>::new());
+    }
 }

@@ -29,11 +29,13 @@ use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::pool::Pool;
 use crate::quorum::Quorum;
+use crate::recover::OpenError;
 use crate::reload::Reload;
 use crate::roles::{Bootstrap, Checked, Desk, Manifests, RolesGate, State, open_index, rebuild};
 use crate::room::Room;
 use crate::sequencer::{Pace, Parts, Sequencer, run};
 use crate::shared::Shared;
+use crate::verify::VerifyError;
 use crate::witnesses::Witnesses;
 
 /// What a server needs to be told.
@@ -317,7 +319,11 @@ pub(crate) fn lock(dir: &std::path::Path) -> anyhow::Result<Lock> {
             "two servers would sign two histories; stop the other one first",
         )
         .into(),
-        _ => anyhow::Error::new(error).context(format!("locking {}", path.display())),
+        _ => Advice::new(
+            format!("locking {}: {error}", path.display()),
+            "the directory must be there, and writable for whoever runs the log",
+        )
+        .into(),
     })
 }
 
@@ -332,9 +338,13 @@ pub(crate) fn load_keys(dir: &std::path::Path, settings: &Settings) -> anyhow::R
     Ok(keys)
 }
 
-pub(crate) fn unopened(error: crate::recover::OpenError) -> anyhow::Error {
-    let hint = "nothing was signed or changed; `tally-log fsck DIR` names every damaged object. Restore them from a mirror or a backup of \
-                the same age or younger, never the state/ folder alone";
+pub(crate) fn unopened(error: OpenError) -> anyhow::Error {
+    let hint = if let OpenError::Objects(VerifyError::Storage(..)) = &error {
+        "nothing was signed or changed; the file system refused this: make room on it, or see what ails it, and start again"
+    } else {
+        "nothing was signed or changed; `tally-log fsck DIR` names every damaged object. Restore them from a mirror or a backup of \
+         the same age or younger, never the state/ folder alone"
+    };
     Advice::new(error.to_string(), hint).into()
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
+use client::cli::Advice;
 use kit::{World, entries, index};
 use store::Directory;
 use tally_log::clock::SystemClock;
@@ -123,8 +124,9 @@ async fn a_read_only_disk_is_refused_and_can_be_checked() {
     let config = || Config::new(dir.clone(), "127.0.0.1:0", Policy::parse(b"quorum none\n").unwrap());
     drop(build(config()).await.unwrap());
     disk.remount("ro");
-    let error = format!("{:#}", build(config()).await.err().expect("refused"));
-    assert!(error.contains("Read-only file system"), "{error}");
+    let refused = build(config()).await.err().expect("refused");
+    assert!(format!("{refused:#}").contains("Read-only file system"), "{refused:#}");
+    assert!(refused.downcast_ref::<Advice>().is_some_and(|advice| advice.hint.contains("writable")), "{refused:#}");
     let error = format!("{:#}", init::init(&disk.path().join("another"), "example.com/x", true, &SystemClock).unwrap_err());
     assert!(error.contains("Read-only file system"), "{error}");
 }
@@ -178,4 +180,17 @@ async fn below_the_reserve_nothing_new_is_taken_and_nothing_breaks() {
     let report = tally_log::fsck::check(&tally_log::fsck::DirectorySource::open(&dir).unwrap(), &keys).unwrap();
     assert_eq!((report.tree.size, report.findings.as_slice()), (u64::from(taken) + 1, &[][..]));
     println!("{taken} entries taken until 8 MiB were left; nothing lost");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_on_a_full_disk_asks_for_room() {
+    let Some(disk) = Disk::mount("2m") else { return };
+    let dir = disk.path().join("log");
+    init::init(&dir, "example.com/full", true, &SystemClock).unwrap();
+    let filled = std::fs::write(disk.path().join("filler"), vec![7; 4 << 20]);
+    assert_eq!(filled.map_err(|error| error.kind()), Err(std::io::ErrorKind::StorageFull));
+    let config = Config::new(dir.clone(), "127.0.0.1:0", Policy::parse(b"quorum none\n").unwrap());
+    let refused = build(config).await.err().expect("refused");
+    let hint = refused.downcast_ref::<Advice>().map(|advice| advice.hint.as_str()).unwrap_or_default();
+    assert!(format!("{refused:#}").contains("No space left") && hint.contains("make room"), "{refused:#}; {hint}");
 }

@@ -35,16 +35,22 @@ pub enum Command {
     #[command(after_help = "Example:\n  tally explain /usr/bin/ping")]
     Explain(ExplainArgs),
     /// Carry what is known to machines without a network
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  tally bundle export /media/usb/tally.bundle\n  tally bundle import /media/usb/tally.bundle"
+    )]
     Bundle(BundleCommand),
     /// Verify a proof that a builder or another user hands over
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  tally proof verify receipt.tlog-proof --entry envelope.json")]
     Proof(ProofCommand),
     /// Say something as the security team
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  tally advise second --key mine.key --id TSA-2026-0001\n  tally advise head --key team.key"
+    )]
     Advise(AdviseCommand),
     /// Look after the log itself
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  tally audit evidence fork.evidence --key example.com/log+1a2b3c4d+AQ…")]
     Audit(AuditCommand),
     /// Completions and manual pages
     #[command(flatten)]
@@ -71,8 +77,8 @@ pub struct SyncArgs {
 /// `tally verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// Everything that is installed
-    #[arg(long, conflicts_with = "packages", required_unless_present = "packages")]
+    /// Everything that is installed; so it is without packages
+    #[arg(long, conflicts_with = "packages")]
     pub all: bool,
     /// Packages: NAME or NAME:ARCH
     #[arg(value_name = "PACKAGE")]
@@ -308,3 +314,14 @@ Examples:
   tally sync
   tally verify --all
   tally explain /usr/bin/ping";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn every_command_shows_an_example() {
+        assert_eq!(client::cli::without_example(&Cli::command()), Vec::<String>::new());
+    }
+}

@@ -18,7 +18,7 @@ use crate::{Clock, Logs, Witness, accept, ask, http, logs};
 
 /// A witness for transparency logs: cosigns what only ever grew
 #[derive(Debug, Parser)]
-#[command(name = "tally-witness", version, arg_required_else_help = true)]
+#[command(name = "tally-witness", version, arg_required_else_help = true, after_help = EXAMPLES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -102,13 +102,20 @@ fn serve(dir: &Path, listen: SocketAddr, logs: &Path) -> anyhow::Result<()> {
     if let Some(hold) = &held {
         warn!("nothing will be signed: {hold}; run tally-witness accept-state if the state is the newest there is");
     }
-    for log in logs.0.values().filter(|log| log.urls.is_empty()) {
-        warn!(origin = log.origin, "the list has no url for this log: a restored state may go unnoticed");
-    }
+    warn_of_unasked(&logs);
     let clock: Clock = Arc::new(now);
     let witness = Witness::new(directory.signers()?, logs, directory.store(), clock, held.as_ref()).context("opening the state")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(run(witness, listen))
+}
+
+/// One line, however long the list is.
+fn warn_of_unasked(logs: &Logs) {
+    let unasked: Vec<&str> = logs.0.values().filter(|log| log.urls.is_empty()).map(|log| log.origin.as_str()).collect();
+    if let Some(first) = unasked.first() {
+        let others = unasked.len() - 1;
+        warn!(origin = first, others, "the list has no url for these logs: a restored state may go unnoticed");
+    }
 }
 
 async fn run(witness: Arc<Witness>, listen: SocketAddr) -> anyhow::Result<()> {
@@ -148,7 +155,12 @@ fn accept_state(dir: &Path, logs: &Path, only: Option<&str>, checkpoints: &[Path
 }
 
 fn read_logs(path: &Path) -> anyhow::Result<Logs> {
-    let bytes = read_limited(path, logs::MAX_BYTES as u64)?;
+    let bytes = read_limited(path, logs::MAX_BYTES as u64).map_err(|error| {
+        error.context(Advice::new(
+            "there is no list of logs",
+            "write one in the format logs/v0 (specs/witness.md), or take that of the witness network",
+        ))
+    })?;
     Logs::parse(&bytes).map_err(|error| {
         Advice::new(
             format!("{}: {error}", path.display()),
@@ -168,4 +180,18 @@ fn read_checkpoint(path: &Path) -> anyhow::Result<SignedCheckpoint> {
 /// POSIX seconds; 0, which no cosignature may state, where the clock is before 1970.
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+const EXAMPLES: &str = "Examples:
+  tally-witness init --dir /var/lib/tally-witness --name witness.example.org
+  tally-witness serve --dir /var/lib/tally-witness --listen 127.0.0.1:7101 --logs /etc/tallystick/logs";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_shows_an_example() {
+        assert_eq!(client::cli::without_example(&Cli::command()), Vec::<String>::new());
+    }
 }

@@ -44,6 +44,10 @@ impl Directory {
         let keys = path.join(KEYS);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&keys).with_context(|| format!("creating {}", keys.display()))?;
         let directory = Self::open(path)?;
+        if let Some(there) = [COSIGNATURE_KEY, SUBTREE_KEY].iter().find(|file| keys.join(file).exists()) {
+            let what = format!("{} holds a witness already: its key {there} is there", path.display());
+            return Err(Advice::new(what, "choose another directory; a witness's keys are never overwritten").into());
+        }
         let made = [(COSIGNATURE_KEY, KeyKind::CosignatureV1), (SUBTREE_KEY, KeyKind::MlDsa44)]
             .map(|(file, kind)| keys::create(&keys.join(file), &name, kind));
         let [cosignature, subtree] = made;

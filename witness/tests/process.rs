@@ -265,7 +265,14 @@ fn is_root() -> bool {
 fn errors_say_what_to_do_next() {
     let setup = Setup::new();
     let again = run(&["init", "--dir", text(&setup.path("w")), "--name", "witness.example.org"]);
-    assert!(!again.status.success(), "keys are never replaced");
+    let errors = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(!again.status.success() && errors.contains("hint: choose another directory"), "keys are never replaced: {errors}");
+    let missing = Command::new(PROGRAM)
+        .args(["serve", "--listen", "127.0.0.1:0", "--dir", text(&setup.path("w")), "--logs", "none"])
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&missing.stderr).into_owned();
+    assert!(!missing.status.success() && errors.contains("no list of logs") && errors.contains("hint: write one"), "{errors}");
     let plus = run(&["init", "--dir", text(&setup.path("x")), "--name", "a+b"]);
     assert!(!plus.status.success() && String::from_utf8_lossy(&plus.stderr).contains("hint: use 1 to 255 bytes"));
     let nothing = Command::new(PROGRAM).args(setup.serve_args("nothing")).output().unwrap();
