@@ -157,7 +157,7 @@ impl<M> Pool<M> {
         drop(inner);
         // Once closed, turns go on at a walking pace until the drain is over.
         if self.is_closed() {
-            std::thread::sleep(Duration::from_millis(50).min(time));
+            std::thread::sleep(Duration::from_millis(500).min(time));
         }
     }
 

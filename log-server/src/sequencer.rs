@@ -171,7 +171,8 @@ impl<G: Gate> Sequencer<G> {
         let note = String::from_utf8_lossy(&published.note).into_owned();
         let view = Arc::new(View { tree: published.tree, note, at: now, round: self.recent.clone() });
         self.parts.shared.show(view.clone());
-        self.parts.shared.set(Status::Running);
+        // A clock that is still wrong is no news, and the log must not look well in between.
+        self.parts.shared.set(self.clock_fault().map_or(Status::Running, Status::Waiting));
         self.parts.metrics.published(&view);
         self.finish(&view)
     }
@@ -198,8 +199,8 @@ impl<G: Gate> Sequencer<G> {
 
     /// Collects, judges, commits and spreads one batch. Publishing is the next turn's work.
     fn round(&mut self) -> Turn {
-        if let Some(why) = self.clock_fault() {
-            return self.mend_clock(why);
+        if self.clock_fault().is_some() {
+            return self.mend_clock();
         }
         let taken = self.parts.pool.take(self.parts.pace.batch_bytes, self.parts.pace.batch_entries);
         if taken.is_empty() {
@@ -278,22 +279,19 @@ impl<G: Gate> Sequencer<G> {
     /// Why nothing may be signed at the clock's present time; `None` if it may.
     fn clock_fault(&self) -> Option<String> {
         let (now, theirs) = (self.parts.clock.now().max(self.parts.ledger.committed().time), self.parts.quorum.time()?);
-        (now > theirs.saturating_add(MAX_AHEAD)).then(|| {
-            format!(
-                "the checkpoint's time {now} would be more than an hour after the witnesses' time {theirs}: correct this machine's clock"
-            )
-        })
+        let ahead = now.saturating_sub(theirs);
+        // In hours, so that the same fault is the same text for a while.
+        let hours = ahead / 3_600;
+        (ahead > MAX_AHEAD)
+            .then(|| format!("the checkpoint's time would be over {hours} h after the witnesses' time: correct this machine's clock"))
     }
 
     /// The witnesses' time is that of their last cosignature. If that is long ago, it is asked for again; if the clock is still
     /// ahead, it is wrong.
-    fn mend_clock(&mut self, why: String) -> Turn {
+    fn mend_clock(&mut self) -> Turn {
         match self.publish(true) {
             Turn::Worked if self.clock_fault().is_none() => Turn::Worked,
-            Turn::Worked => {
-                self.parts.shared.set(Status::Waiting(why));
-                Turn::Waiting
-            }
+            Turn::Worked => Turn::Waiting,
             other => other,
         }
     }

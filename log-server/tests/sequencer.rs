@@ -300,6 +300,11 @@ fn a_clock_that_jumps_forward_is_refused_until_it_is_right_again() {
     assert_eq!(log.settle(), Turn::Waiting);
     let Status::Waiting(why) = log.shared.status() else { panic!("not waiting") };
     assert!(why.contains("correct this machine's clock"), "{why}");
+    for _ in 0..20 {
+        world.clock.pass(5);
+        assert_eq!(log.sequencer.turn(), Turn::Waiting);
+        assert_eq!(log.shared.status(), Status::Waiting(why.clone()), "the operator is told once, not every few seconds");
+    }
     assert_eq!(log.committed().size, 1, "nothing was signed for tomorrow");
     world.clock.set(START + 120);
     for witness in &world.witnesses {
