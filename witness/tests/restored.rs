@@ -147,6 +147,19 @@ async fn a_damaged_record_is_held_and_never_taken_for_absent() {
     support::advance(&witness, &log.request(9, 12)).await.unwrap();
 }
 
+/// After a failed fsync the page cache may show bytes that the disk never had, and syncing the old file again proves nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_start_reads_it_writes_to_a_new_inode() {
+    use std::os::unix::fs::MetadataExt as _;
+    let (log, dir) = (TestLog::new(support::ORIGIN), tempfile::tempdir().unwrap());
+    let open = || support::opened(&[&log], Arc::new(store::Directory::open(dir.path()).unwrap()), &support::TestClock::new(), None);
+    support::advance(&open(), &log.request(0, 5)).await.unwrap();
+    let inode = || std::fs::metadata(dir.path().join("state").join(log.id()).join("known")).unwrap().ino();
+    let before = inode();
+    let _again = open();
+    assert_ne!(inode(), before);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn accepting_wants_this_logs_checkpoints_with_own_lines() {
     let (log, fork, other) = (TestLog::new(ORIGIN), TestLog::forked(ORIGIN, 2), TestLog::new("example.org/other"));
