@@ -19,6 +19,8 @@ rm -rf "$dir/run"
 mkdir -p "$dir/run" "$dir/cache"
 cd "$dir/run"
 
+# Even if this script is killed, what it started ends.
+bound=(setpriv --pdeathsig TERM --)
 declare -A pid address
 results=()
 wrong=0
@@ -30,8 +32,7 @@ die() { echo "error: $*" >&2; exit 1; }
 start() {
     local name=$1; shift
     : >"$name.out"
-    # Even if this script is killed, its servers end.
-    setpriv --pdeathsig TERM -- "$@" >"$name.out" 2>>"$name.err" &
+    "${bound[@]}" "$@" >"$name.out" 2>>"$name.err" &
     pid[$name]=$!
     for _ in $(seq 300); do
         address[$name]=$(sed -n 's/^listening on //p' "$name.out")
@@ -199,8 +200,8 @@ cache = "$dir/cache"
 TOML
 done
 say "Two builders attest ${packages[*]}: own downloads, own containers, own clocks"
-"$bin/tally-builder" attest --config builder-1.toml "${packages[@]}" "$disputed" >builder-1.out 2>builder-1.err || { tail -n 20 builder-1.err >&2; die "builder 1 failed"; }
-"$bin/tally-builder" attest --config builder-2.toml "${packages[@]}" >builder-2.out 2>builder-2.err || { tail -n 20 builder-2.err >&2; die "builder 2 failed"; }
+"${bound[@]}" "$bin/tally-builder" attest --config builder-1.toml "${packages[@]}" "$disputed" >builder-1.out 2>builder-1.err || { tail -n 20 builder-1.err >&2; die "builder 1 failed"; }
+"${bound[@]}" "$bin/tally-builder" attest --config builder-2.toml "${packages[@]}" >builder-2.out 2>builder-2.err || { tail -n 20 builder-2.err >&2; die "builder 2 failed"; }
 cat builder-1.out builder-2.out
 
 say "A user synchronises, ten days ago"
