@@ -219,4 +219,38 @@ mod tests {
         assert!(std::process::Command::new("mkfifo").arg(dir.path().join("pipe")).status().unwrap().success());
         assert_eq!(hash_all(root.as_fd(), &jobs, 2, &Silent), vec![Outcome::Changed; 4]);
     }
+
+    /// How far this process has read in a file, by the one of its descriptors that is furthest.
+    fn position(path: &std::path::Path) -> usize {
+        let open = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+        let fds = open.filter(|fd| std::fs::read_link(fd.path()).is_ok_and(|link| link == path));
+        let info = |fd: std::fs::DirEntry| std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.file_name().to_str()?)).ok();
+        let read = fds.filter_map(info).filter_map(|info| info.lines().find_map(|line| line.strip_prefix("pos:")?.trim().parse().ok()));
+        read.max().unwrap_or(0)
+    }
+
+    #[test]
+    fn a_file_that_changes_while_it_is_read_is_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().canonicalize().unwrap().join("large");
+        let (file, size) = (std::fs::File::create(&path).unwrap(), 256 << 20);
+        file.set_len(size as u64).unwrap();
+        let root = open_root(dir.path()).unwrap();
+        for round in 1..=50_u64 {
+            let jobs = jobs(root.as_fd(), &["large"]);
+            let (outcomes, is_midway) = std::thread::scope(|scope| {
+                let reader = scope.spawn(|| hash_all(root.as_fd(), &jobs, 1, &Silent));
+                let midway = || (1..size).contains(&position(&path));
+                while !reader.is_finished() && !midway() {}
+                std::os::unix::fs::FileExt::write_all_at(&file, &round.to_be_bytes(), 0).unwrap();
+                // Only if the reader had begun before, and has not ended after, did it change in between.
+                let is_midway = midway();
+                (reader.join().unwrap(), is_midway)
+            });
+            if is_midway {
+                return assert_eq!(outcomes, [Outcome::Changed]);
+            }
+        }
+        panic!("the file was never changed in time");
+    }
 }

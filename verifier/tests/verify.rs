@@ -223,6 +223,9 @@ fn ambiguous_packages_are_judged_by_the_file_that_fits() {
     assert!(outcome.findings(true).contains(&"ambiguous-package basic 1.0-1 amd64".to_owned()));
     root.sh("echo >> usr/bin/suid");
     expect(&world, &root, 1, &["modified /usr/bin/suid"]);
+    let root = base().root();
+    root.sh("mode=$(stat -c %a usr/bin/suid); rm usr/bin/suid; mkfifo usr/bin/suid; chmod $mode usr/bin/suid");
+    expect(&world, &root, 0, &[]);
 }
 
 #[test]
