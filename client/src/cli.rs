@@ -111,6 +111,15 @@ pub fn announce(address: &std::net::SocketAddr) -> io::Result<()> {
     out.flush()
 }
 
+/// Binds a server's port.
+///
+/// # Errors
+/// If it is not an address of this machine, or taken.
+pub async fn listen(address: &str) -> anyhow::Result<tokio::net::TcpListener> {
+    let hint = "give an address of this machine and a free port; port 0 takes any free one";
+    tokio::net::TcpListener::bind(address).await.map_err(|error| Advice::new(format!("listening on {address}: {error}"), hint).into())
+}
+
 /// Reads a file of at most `limit` bytes, with the path in the error.
 ///
 /// # Errors

@@ -92,7 +92,7 @@ pub async fn build(config: Config) -> anyhow::Result<(Server, SocketAddr)> {
     }
     check_policy(&config.policy);
     let quorum = quorum(&config.policy, &settings)?;
-    let listener = TcpListener::bind(&config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
+    let listener = client::cli::listen(&config.listen).await?;
     let address = listener.local_addr().context("reading the bound address")?;
     let limits = Limits { connections: settings.connections, header_time: config.header_time };
     let policy = config.policy.clone();

@@ -1,13 +1,12 @@
 //! The command line of `tally-witness`.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
-use client::cli::{Advice, Documentation, announce, read_limited};
+use client::cli::{Advice, Documentation, announce, listen, read_limited};
 use tlog::{Note, SignedCheckpoint};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
@@ -46,7 +45,7 @@ enum Command {
         dir: PathBuf,
         /// Where to listen; port 0 takes any
         #[arg(long)]
-        listen: SocketAddr,
+        listen: String,
         /// The list of logs, in the format logs/v0
         #[arg(long)]
         logs: PathBuf,
@@ -81,7 +80,7 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<()> {
         match self.command {
             Command::Init { dir, name } => init(&dir, &name),
-            Command::Serve { dir, listen, logs } => serve(&dir, listen, &logs),
+            Command::Serve { dir, listen, logs } => serve(&dir, &listen, &logs),
             Command::AcceptState { dir, logs, log, checkpoint } => accept_state(&dir, &logs, log.as_deref(), &checkpoint),
             Command::Documentation(documentation) => Ok(documentation.run(Self::command())?),
         }
@@ -95,7 +94,7 @@ fn init(dir: &Path, name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn serve(dir: &Path, listen: SocketAddr, logs: &Path) -> anyhow::Result<()> {
+fn serve(dir: &Path, listen: &str, logs: &Path) -> anyhow::Result<()> {
     let logs = read_logs(logs)?;
     let directory = Directory::open(dir)?;
     let held = directory.check_marker().context("reading the marker")?;
@@ -118,9 +117,9 @@ fn warn_of_unasked(logs: &Logs) {
     }
 }
 
-async fn run(witness: Arc<Witness>, listen: SocketAddr) -> anyhow::Result<()> {
+async fn run(witness: Arc<Witness>, address: &str) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let listener = tokio::net::TcpListener::bind(listen).await.with_context(|| format!("listening on {listen}"))?;
+    let listener = listen(address).await?;
     let server = Server::start(listener, http::router(Arc::clone(&witness)))?;
     announce(&server.address())?;
     let asking = tokio::spawn(ask::ask_all(witness));

@@ -267,6 +267,13 @@ fn errors_say_what_to_do_next() {
     let again = run(&["init", "--dir", text(&setup.path("w")), "--name", "witness.example.org"]);
     let errors = String::from_utf8_lossy(&again.stderr).into_owned();
     assert!(!again.status.success() && errors.contains("hint: choose another directory"), "keys are never replaced: {errors}");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    std::fs::write(setup.path("empty"), "logs/v0\n").unwrap();
+    let lists = ["--dir", text(&setup.path("w")), "--logs", text(&setup.path("empty"))];
+    let refused = Command::new(PROGRAM).args(["serve", "--listen", &address]).args(lists).output().unwrap();
+    let errors = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && errors.contains("in use") && errors.contains("hint: give an address"), "{errors}");
     let missing = Command::new(PROGRAM)
         .args(["serve", "--listen", "127.0.0.1:0", "--dir", text(&setup.path("w")), "--logs", "none"])
         .output()
