@@ -419,6 +419,8 @@ async fn new_roles_end_their_batch_and_judge_what_follows() {
     let lines: Vec<_> = answer.lines().skip(1).map(json).collect();
     assert_eq!((&lines[0]["index"], &lines[1]["index"], &lines[3]["index"]), (&1.into(), &2.into(), &3.into()), "{answer}");
     assert_eq!(lines[2]["status"], 403, "queued before, judged after: {answer}");
+    let ended = reqwest::get(served.path("tile/0/000.p/3")).await.unwrap();
+    assert_eq!(ended.status(), StatusCode::OK, "a tree was published that ends with the roles");
     let (status, why) = refusal(post(&served, "entries", sign(&claim("sl"), &builder())).await).await;
     assert_eq!((status, why.as_str()), (403, "the key is retired"));
     assert_eq!(refusal(put_by_retired(&served).await).await.0, 403);

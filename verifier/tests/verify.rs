@@ -5,6 +5,7 @@ mod world;
 use std::path::Path;
 
 use attest::predicate::Action;
+use attest::roles::KeyState;
 use world::packages::{Root, base};
 use world::{World, now, observed_mode};
 
@@ -97,6 +98,7 @@ const MANIPULATIONS: &[(&str, i32, &[&str])] = &[
         1,
         &["modified /usr/bin/capper"],
     ),
+    ("echo 'root root 775 /usr/bin/capper' >> var/lib/dpkg/statoverride; chmod 775 usr/bin/capper", 1, &["mode /usr/bin/capper"]),
     ("echo 'root root 4755 /usr/bin/capper' >> var/lib/dpkg/statoverride; chmod 4755 usr/bin/capper", 1, &["mode /usr/bin/capper"]),
     ("echo 'user root 755 /usr/bin/capper' >> var/lib/dpkg/statoverride; chown 1000 usr/bin/capper", 1, &["owner /usr/bin/capper"]),
     (
@@ -203,8 +205,24 @@ fn no_claim_too_few_dissent_and_conflict() {
     assert!(text.contains("builder-2 (entry 4)") && text.contains("./etc/basic.conf"), "{text}");
     let mut lone = World::new();
     lone.claim("builder-1", &purl, &manifest);
-    lone.claim("builder-2", &purl, &manifest);
+    let last = lone.claim("builder-2", &purl, &manifest);
     assert_eq!(judge(&lone, &root), (0, Vec::new()));
+    lone.change_roles(|roles| roles.builders[1].state = KeyState::CompromisedFrom(last + 1));
+    assert_eq!(judge(&lone, &root), (0, Vec::new()), "what was said before still stands");
+    lone.change_roles(|roles| roles.builders[1].state = KeyState::CompromisedFrom(last));
+    assert_eq!(judge(&lone, &root), found(2, "too-few-builders"));
+}
+
+#[test]
+fn roles_of_another_log_bind_nobody() {
+    let mut world = World::with_roles(|roles| roles.origin = "another.example/log".into());
+    let (purl, manifest) = base().manifest("basic");
+    world.claim("builder-1", &purl, &manifest);
+    world.claim("builder-2", &purl, &manifest);
+    world.fill_cache(world.head());
+    let outcome = world.verify(base().root().path());
+    assert_eq!(outcome.status, 11, "{outcome:?}");
+    assert!(outcome.stderr.contains("another.example/log, which is another log"), "{outcome:?}");
 }
 
 #[test]

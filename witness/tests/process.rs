@@ -270,8 +270,9 @@ fn errors_say_what_to_do_next() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     std::fs::write(setup.path("empty"), "logs/v0\n").unwrap();
-    let lists = ["--dir", text(&setup.path("w")), "--logs", text(&setup.path("empty"))];
-    let refused = Command::new(PROGRAM).args(["serve", "--listen", &address]).args(lists).output().unwrap();
+    let mut serve = Command::new(PROGRAM);
+    serve.args(["serve", "--listen", &address, "--dir", text(&setup.path("w")), "--logs", text(&setup.path("empty"))]);
+    let refused = serve.output().unwrap();
     let errors = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && errors.contains("in use") && errors.contains("hint: give an address"), "{errors}");
     let missing = Command::new(PROGRAM)

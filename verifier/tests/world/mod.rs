@@ -34,6 +34,7 @@ pub struct World {
     pub leaves: Vec<Vec<u8>>,
     pub manifests: Vec<Manifest>,
     pub roles_sha256: Hash,
+    roles: Roles,
     advisories: Vec<Hash>,
     heads: Vec<Hash>,
 }
@@ -41,17 +42,23 @@ pub struct World {
 impl World {
     /// Roles are entry 0: three builders, a security team of one.
     pub fn new() -> Self {
+        Self::with_roles(|_| ())
+    }
+
+    pub fn with_roles(change: impl FnOnce(&mut Roles)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let policy = policy();
         fs::write(dir.path().join("witness.policy"), &policy).unwrap();
         let foundation = foundation(dir.path());
-        let roles = roles(&foundation, Hash::digest(policy.as_bytes()));
+        let mut roles = roles(&foundation, Hash::digest(policy.as_bytes()));
+        change(&mut roles);
         let signed = sign_roles(dir.path(), &roles);
         let mut world = Self {
             dir,
             leaves: Vec::new(),
             manifests: Vec::new(),
             roles_sha256: roles.digest(),
+            roles,
             advisories: Vec::new(),
             heads: Vec::new(),
         };
@@ -62,6 +69,15 @@ impl World {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
+    }
+
+    /// The next version of the roles, as the next entry.
+    pub fn change_roles(&mut self, change: impl FnOnce(&mut Roles)) {
+        let previous = Some(self.roles.digest());
+        self.roles = Roles { version: self.roles.version + 1, previous, ..self.roles.clone() };
+        change(&mut self.roles);
+        let signed = sign_roles(self.dir.path(), &self.roles);
+        self.say("builder-1", &signed.to_statement().unwrap());
     }
 
     pub fn configure(&self, rules: &str) {
