@@ -6,10 +6,23 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 
-use kit::{World, entries, index};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use client::witness::AddAnswer;
+use kit::served::{Served, security, sign, warning};
+use kit::{Mood, START, TestWitness, World, entries, index, log_keys};
 use store::{Directory, Memory, Store};
+use tally_log::clock::ManualClock;
+use tally_log::gate::{Broken, Gate, Verdict};
+use tally_log::pool::Entry;
+use tally_log::quorum::{Gathered, Quorum};
+use tally_log::recover;
 use tally_log::sequencer::Turn;
 use tally_log::shared::Status;
+use tally_log::witnesses::{Endpoint, Fault, Question, Report, Subject, Witnesses};
+use tlog::witness::AddCheckpoint;
+use tlog::{SignedCheckpoint, Tree};
 
 #[test]
 fn somebody_else_on_the_same_store_stops_the_log() {
@@ -59,4 +72,113 @@ fn staging_files_of_trees_that_never_were_are_discarded() {
     let mut log = world.open().unwrap();
     assert_eq!(world.store.list("state/stage").unwrap(), Vec::<String>::new());
     assert_eq!(log.add(&[b"b"]), [1]);
+}
+
+/// Takes everything, and cannot write down what was published.
+struct BrokenIndex;
+
+impl Gate for BrokenIndex {
+    type Meta = ();
+
+    fn judge(&mut self, _: &Entry<()>, _: u64) -> Result<Verdict, Broken> {
+        Ok(Verdict::Take)
+    }
+    fn abandon(&mut self) {}
+    fn record(&mut self, _: u64, _: &[Entry<()>], _: &Tree) -> Result<(), Broken> {
+        Err(Broken("no room".to_owned()))
+    }
+    fn tidy(&mut self, _: u64) {}
+}
+
+#[test]
+fn an_index_that_cannot_be_written_stops_the_log_after_its_answers() {
+    let world = World::new(Arc::new(Memory::new()));
+    let mut log = world.open_behind(world.store.clone(), BrokenIndex).unwrap();
+    assert_eq!(log.settle(), Turn::Idle);
+    let answer = log.submit(b"a");
+    assert_eq!(log.settle(), Turn::Stopped, "an index that misses silently would cost exactness");
+    assert_eq!(index(answer), Some(0), "what is published is answered");
+    assert_eq!(log.shared.status(), Status::Stopped("the index cannot be written: no room".to_owned()));
+}
+
+/// Answers what it knows when it is told to.
+struct Slow(Receiver<SignedCheckpoint>);
+
+impl Endpoint for Slow {
+    fn newest(&mut self, _: &str) -> Result<Option<SignedCheckpoint>, Fault> {
+        Ok(Some(self.0.recv().unwrap()))
+    }
+    fn add_checkpoint(&mut self, _: &AddCheckpoint) -> Result<AddAnswer, Fault> {
+        unreachable!("it is busy")
+    }
+}
+
+#[test]
+fn a_fork_that_is_seen_late_is_a_fork_all_the_same() {
+    let store: Arc<dyn Store> = Arc::new(Memory::new());
+    let keys = log_keys();
+    let committed = recover::create(&*store, &keys, START).unwrap();
+    let newer = |size| keys.sign(Tree { size, root: tlog::Hash::digest(b"other") }, START).unwrap().signed;
+    let (tell, told) = channel();
+    let line = TestWitness::new("slow", 1, &Arc::new(ManualClock::new(START))).line();
+    let mut witnesses = Witnesses::new(vec![(vec![line], Box::new(Slow(told)) as Box<dyn Endpoint>)]);
+    let larger = newer(9);
+    let subject = Arc::new(Subject { store, keys: Arc::new(log_keys()), committed });
+    witnesses.begin();
+    assert!(witnesses.ask(Question::Newest, &subject, &|_| true));
+    assert!(witnesses.next(Duration::from_millis(1)).is_none(), "no answer in time");
+    witnesses.begin();
+    tell.send(larger.clone()).unwrap();
+    let (_, _, report) = witnesses.next(Duration::from_secs(30)).expect("the late answer");
+    assert_eq!(report, Report::Contradicts(Box::new(larger)));
+}
+
+/// Needs half a minute for each cosignature, by the test's clock.
+struct Slowly(TestWitness, Arc<ManualClock>);
+
+impl Endpoint for Slowly {
+    fn newest(&mut self, origin: &str) -> Result<Option<SignedCheckpoint>, Fault> {
+        self.0.newest(origin)
+    }
+    fn add_checkpoint(&mut self, request: &AddCheckpoint) -> Result<AddAnswer, Fault> {
+        if self.0.state().mood == Mood::Good {
+            self.1.pass(30);
+        }
+        self.0.add_checkpoint(request)
+    }
+}
+
+#[test]
+fn cosignatures_that_grow_old_while_others_are_awaited_do_not_count() {
+    let mut world = World::new(Arc::new(Memory::new()));
+    world.witnesses.truncate(2);
+    let committed = world.open().unwrap().sequencer.ledger().committed().clone();
+    let subject = Arc::new(Subject { store: world.store.clone(), keys: Arc::new(log_keys()), committed });
+    let (quick, slow) = (world.witnesses[0].clone(), world.witnesses[1].clone());
+    let endpoints: Vec<(_, Box<dyn Endpoint>)> =
+        vec![(vec![quick.line()], Box::new(quick.clone())), (vec![slow.line()], Box::new(Slowly(slow.clone(), world.clock.clone())))];
+    let mut quorum = Quorum::new(world.policy(), Witnesses::new(endpoints), Duration::from_secs(10), Duration::from_millis(20));
+    let mut gather = || quorum.gather(&subject, &*world.clock, false);
+    slow.set(Mood::Away);
+    assert!(matches!(gather(), Gathered::TooFew(_)));
+    world.clock.pass(40);
+    slow.set(Mood::Good);
+    assert!(matches!(gather(), Gathered::TooFew(_)), "the first one is seventy seconds old by now");
+    assert!(matches!(gather(), Gathered::Enough(lines) if lines.len() == 2), "it was asked for again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_committed_was_never_said() {
+    let served = Served::start(false).await;
+    let stage = served.log_dir().join("state/stage");
+    std::fs::remove_dir(&stage).unwrap();
+    std::fs::write(&stage, "in the way").unwrap();
+    let post = async |name: &str| {
+        let leaf = sign(&warning(1, None, name), &security());
+        reqwest::Client::new().post(served.path("entries")).body(leaf).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(post("T-1").await, 503);
+    std::fs::remove_file(&stage).unwrap();
+    std::fs::create_dir(&stage).unwrap();
+    assert_eq!(post("T-2").await, 200, "another warning is the first one");
 }

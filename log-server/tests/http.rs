@@ -4,12 +4,11 @@ mod kit;
 
 use std::time::Duration;
 
-use attest::predicate::{Action, Advisory, Affected, Severity};
 use attest::roles::KeyState;
-use attest::{Hash, Predicate, Statement};
+use attest::{Hash, Predicate};
 use client::log::Submitted;
 use kit::ORIGIN;
-use kit::served::{Served, builder, claim, manifest, publish, purl, roles, second_builder, security, sign, stranger};
+use kit::served::{Served, builder, claim, manifest, publish, purl, roles, second_builder, security, sign, stranger, warning};
 use reqwest::{Client, Response, StatusCode};
 use store::Directory;
 use tally_log::clock::ManualClock;
@@ -171,23 +170,6 @@ async fn each_refusal_has_its_status() {
 
 fn sign_bytes(payload: &[u8], signer: &SigningKey) -> Vec<u8> {
     attest::Envelope::sign(payload.to_vec(), signer).unwrap().encode()
-}
-
-/// Advisory number `sequence` about a package.
-fn warning(sequence: u64, previous: Option<Hash>, name: &str) -> Statement {
-    let pattern = format!("pkg:deb/debian/{name}");
-    let advisory = Advisory {
-        action: Action::Warn,
-        advice: "wait for the next version".into(),
-        affected: vec![Affected { before: None, digests: Vec::new(), from: None, purl: pattern }],
-        id: format!("TSA-2026-{sequence}"),
-        previous,
-        reference: "CVE-2026-1".into(),
-        sequence,
-        severity: Severity::High,
-        summary: "do not use".into(),
-    };
-    Statement { subject: advisory.subject(), predicate: Predicate::Advisory(advisory) }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use client::witness::AddAnswer;
 use store::Store;
 use tally_log::clock::{Clock, ManualClock};
-use tally_log::gate::OpenGate;
+use tally_log::gate::{Gate, OpenGate};
 use tally_log::keys::LogKeys;
 use tally_log::ledger::Ledger;
 use tally_log::metrics::Metrics;
@@ -137,8 +137,8 @@ impl Endpoint for TestWitness {
 }
 
 /// A log that a test turns by hand.
-pub struct TestLog {
-    pub sequencer: Sequencer<OpenGate>,
+pub struct TestLog<G: Gate<Meta = ()> = OpenGate> {
+    pub sequencer: Sequencer<G>,
     pub pool: Arc<Pool<()>>,
     pub shared: Arc<Shared>,
 }
@@ -182,6 +182,11 @@ impl World {
 
     /// Opens the log as a new process would, over another store than the world's if it is to fail.
     pub fn open_over(&self, store: Arc<dyn Store>) -> Result<TestLog, OpenError> {
+        self.open_behind(store, OpenGate)
+    }
+
+    /// The same with another gate.
+    pub fn open_behind<G: Gate<Meta = ()>>(&self, store: Arc<dyn Store>, gate: G) -> Result<TestLog<G>, OpenError> {
         let ledger = Ledger::open(store, Arc::new(log_keys()))?;
         let endpoints = self.witnesses.iter().map(|witness| {
             let endpoint: Box<dyn Endpoint> = Box::new(witness.clone());
@@ -195,7 +200,7 @@ impl World {
             ledger,
             quorum,
             pool: pool.clone(),
-            gate: OpenGate,
+            gate,
             shared: shared.clone(),
             clock: self.clock.clone(),
             metrics: Arc::new(Metrics::default()),
@@ -211,7 +216,7 @@ impl World {
     }
 }
 
-impl TestLog {
+impl<G: Gate<Meta = ()>> TestLog<G> {
     pub fn submit(&self, leaf: &[u8]) -> oneshot::Receiver<Outcome> {
         self.pool.submit(None, leaf.to_vec(), ()).unwrap()
     }

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use attest::predicate::PackageFiles;
+use attest::predicate::{Action, Advisory, Affected, PackageFiles, Severity};
 use attest::roles::{Foundation, KeyState, Member, MinisignKey, RoleKey, Roles, Security, Vendor};
 use attest::{Envelope, Hash, Manifest, Predicate, Purl, Scope, Statement};
 use client::LogClient;
@@ -95,7 +95,10 @@ impl Served {
         let least = u64::from(self.with_roles);
         for _ in 0..500 {
             let published = self.client().checkpoint().await.ok().map(|signed| signed.tree().size);
-            if !self.policy.is_unwitnessed() || published.is_some_and(|size| size >= least) {
+            let health = reqwest::get(self.path("healthz")).await?.text().await?;
+            // What is published is shown before entries are taken.
+            let takes_entries = published.is_some_and(|size| size >= least) && !health.starts_with("reads only");
+            if takes_entries || !self.policy.is_unwitnessed() {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -138,6 +141,23 @@ pub fn purl(name: &str) -> Purl {
 pub fn claim(name: &str) -> Statement {
     let files = PackageFiles::of(&manifest(name));
     Statement::about_package(&purl(name), Hash::digest(name.as_bytes()), Predicate::PackageFiles(files))
+}
+
+/// Advisory number `sequence` about a package.
+pub fn warning(sequence: u64, previous: Option<Hash>, name: &str) -> Statement {
+    let pattern = format!("pkg:deb/debian/{name}");
+    let advisory = Advisory {
+        action: Action::Warn,
+        advice: "wait for the next version".into(),
+        affected: vec![Affected { before: None, digests: Vec::new(), from: None, purl: pattern }],
+        id: format!("TSA-2026-{sequence}"),
+        previous,
+        reference: "CVE-2026-1".into(),
+        sequence,
+        severity: Severity::High,
+        summary: "do not use".into(),
+    };
+    Statement { subject: advisory.subject(), predicate: Predicate::Advisory(advisory) }
 }
 
 pub fn sign(statement: &Statement, signer: &dyn Signer) -> Vec<u8> {
