@@ -308,7 +308,9 @@ pub fn read_settings(dir: &std::path::Path) -> anyhow::Result<Settings> {
             format!("make one with: tally-log init --dir {} --origin NAME", dir.display()),
         ))
     })?;
-    Ok(Settings::parse(&String::from_utf8(text).context("log.toml is not text")?)?)
+    let text = String::from_utf8(text).context("log.toml is not text")?;
+    let hint = "specs/log.md lists its fields; only origin and keys must be there, as init wrote them";
+    Settings::parse(&text).map_err(|error| Advice::new(error.to_string(), hint).into())
 }
 
 pub(crate) fn lock(dir: &std::path::Path) -> anyhow::Result<Lock> {
@@ -328,7 +330,8 @@ pub(crate) fn lock(dir: &std::path::Path) -> anyhow::Result<Lock> {
 }
 
 pub(crate) fn load_keys(dir: &std::path::Path, settings: &Settings) -> anyhow::Result<LogKeys> {
-    let keys = LogKeys::load(dir)?;
+    let hint = "restore the key files that belong to this log; it cannot go on with others";
+    let keys = LogKeys::load(dir).map_err(|error| Advice::new(format!("{error:#}"), hint))?;
     let found: Vec<String> = keys.verifier_keys().iter().map(tlog::VerifierKey::encode).collect();
     if keys.origin() != settings.origin || found != settings.keys {
         return Err(

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use client::cli::Advice;
 use client::witness::AddAnswer;
 use kit::served::{Served, security, sign, warning};
 use kit::{Mood, START, TestWitness, World, entries, index, log_keys};
 use store::{Directory, Memory, Store};
-use tally_log::clock::ManualClock;
+use tally_log::clock::{ManualClock, SystemClock};
 use tally_log::gate::{Broken, Gate, Verdict};
 use tally_log::pool::Entry;
 use tally_log::quorum::{Gathered, Quorum};
@@ -21,8 +22,9 @@ use tally_log::recover;
 use tally_log::sequencer::Turn;
 use tally_log::shared::Status;
 use tally_log::witnesses::{Endpoint, Fault, Question, Report, Subject, Witnesses};
+use tally_log::{Config, build, init};
 use tlog::witness::AddCheckpoint;
-use tlog::{SignedCheckpoint, Tree};
+use tlog::{Policy, SignedCheckpoint, Tree};
 
 #[test]
 fn somebody_else_on_the_same_store_stops_the_log() {
@@ -181,4 +183,34 @@ async fn what_could_not_be_committed_was_never_said() {
     std::fs::remove_file(&stage).unwrap();
     std::fs::create_dir(&stage).unwrap();
     assert_eq!(post("T-2").await, 200, "another warning is the first one");
+}
+
+#[test]
+fn a_clock_that_goes_back_has_the_head_cosigned_at_once() {
+    let world = World::new(Arc::new(Memory::new()));
+    let mut log = world.open().unwrap();
+    log.add(&[b"a"]);
+    let asked = || world.witnesses.iter().map(|witness| witness.state().asked).sum::<usize>();
+    let before = asked();
+    assert_eq!((log.settle(), asked()), (Turn::Idle, before), "nothing is due");
+    world.clock.set(START - 5_000);
+    assert_eq!(log.settle(), Turn::Idle);
+    assert!(asked() >= before + 2, "otherwise nobody would be asked for hours");
+}
+
+#[tokio::test]
+async fn a_log_without_its_own_files_says_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    init::init(dir.path(), "example.com/files", true, &SystemClock).unwrap();
+    for (file, hint) in
+        [("log.toml", "specs/log.md"), ("keys/ed25519", "restore the key files"), ("keys/ml-dsa-44", "restore the key files")]
+    {
+        let path = dir.path().join(file);
+        let good = std::fs::read(&path).unwrap();
+        std::fs::write(&path, "nonsense\n").unwrap();
+        let config = Config::new(dir.path().to_owned(), "127.0.0.1:0", Policy::parse(b"quorum none\n").unwrap());
+        let refused = build(config).await.err().expect("refused");
+        assert!(refused.downcast_ref::<Advice>().is_some_and(|advice| advice.hint.contains(hint)), "{file}: {refused:#}");
+        std::fs::write(&path, good).unwrap();
+    }
 }
