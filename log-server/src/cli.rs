@@ -12,6 +12,7 @@ use crate::clock::SystemClock;
 use crate::fsck;
 use crate::operate::{Freeze, Restore};
 use crate::propose::propose;
+use crate::repair;
 use crate::roles::bootstrap_files;
 use crate::server::{Reloader, reindex};
 use crate::{Config, build, init};
@@ -62,6 +63,10 @@ enum Command {
         after_help = "Examples:\n  tally-log fsck /var/lib/tally-log\n  tally-log fsck https://log.example.com --key 'example.com/tally+1a2b3c4d+AQ...' --state log.fsck"
     )]
     Fsck(fsck::command::Arguments),
+    /// Restore damaged or missing objects from what is beside them or from mirrors; exit status 1 if any remain
+    #[command(after_help = "Examples:\n  tally-log repair --dir /var/lib/tally-log --from https://mirror.example.com/log\n  \
+        tally-log repair --dir /var/lib/tally-log --from /mnt/backup/log --dry-run tile/entries/x001/234")]
+    Repair(repair::command::Arguments),
     /// Build the index again from the entries
     #[command(after_help = "Example:\n  tally-log reindex --dir /var/lib/tally-log")]
     Reindex {
@@ -112,6 +117,7 @@ impl Cli {
             }
             Command::Serve { dir, listen, policy, roles } => serve(dir, &listen, &policy, roles).map(|()| 0),
             Command::Fsck(arguments) => arguments.run(),
+            Command::Repair(arguments) => arguments.run(),
             Command::Reindex { dir } => {
                 println!("indexed {} entries", reindex(&dir)?);
                 Ok(0)

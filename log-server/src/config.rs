@@ -41,6 +41,9 @@ pub struct Settings {
     /// Most bytes of manifests per role key that no entry refers to yet; beyond it uploads get 429.
     #[serde(default = "default_manifest_quota")]
     pub manifest_quota_bytes: u64,
+    /// How fast everything at rest is checked again and again, in bytes a second; 0 switches it off.
+    #[serde(default = "default_scrub")]
+    pub scrub_bytes_per_second: u64,
     /// Most connections at one time; further ones wait in the kernel's queue.
     #[serde(default = "default_connections")]
     pub connections: usize,
@@ -82,6 +85,7 @@ impl Settings {
             cosign_grace_ms: default_cosign_grace(),
             republish_seconds: default_republish(),
             manifest_quota_bytes: default_manifest_quota(),
+            scrub_bytes_per_second: default_scrub(),
             connections: default_connections(),
             stale_seconds: 0,
             reserve_bytes: default_reserve(),
@@ -139,6 +143,9 @@ fn default_republish() -> u64 {
 }
 fn default_manifest_quota() -> u64 {
     1 << 30
+}
+fn default_scrub() -> u64 {
+    8 << 20
 }
 fn default_connections() -> usize {
     8_192

@@ -33,6 +33,17 @@ pub fn stage(tree: &Tree) -> String {
     format!("{STAGES}/{}-{}", tree.size, tree.root)
 }
 
+/// How far the scrub has come; a cache.
+pub const SCRUB: &str = "scrub.state";
+/// What the scrub has found damaged.
+pub const DAMAGED: &str = "scrub.damaged";
+
+/// A public object by its path.
+#[must_use]
+pub fn public(path: &str) -> String {
+    format!("public/{path}")
+}
+
 /// A hash tile.
 #[must_use]
 pub fn tile(tile: &Tile) -> String {

@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use crate::scrub::Gauges;
 use crate::shared::View;
 
 /// Counters and gauges of one log.
@@ -33,6 +34,8 @@ pub struct Metrics {
     pub commit_seconds: Histogram,
     /// From the question to the quorum.
     pub cosign_seconds: Histogram,
+    /// The scrub's.
+    pub scrub: Gauges,
     /// Answers by status.
     pub answers: Family<Vec<(&'static str, String)>, Counter<u64, AtomicU64>>,
 }
@@ -54,6 +57,7 @@ impl Default for Metrics {
             policies: Counter::default(),
             commit_seconds: seconds(),
             cosign_seconds: seconds(),
+            scrub: Gauges::default(),
             answers: Family::default(),
         };
         metrics.register();
@@ -76,6 +80,7 @@ impl Metrics {
         registry.register("policies_loaded", "Witness policies taken up while running", self.policies.clone());
         registry.register("commit_seconds", "From a batch to its durable tiles", self.commit_seconds.clone());
         registry.register("cosign_seconds", "From the question to the quorum", self.cosign_seconds.clone());
+        self.scrub.register(registry);
         registry.register("answers", "HTTP answers by status", self.answers.clone());
     }
 

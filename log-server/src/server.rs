@@ -33,6 +33,7 @@ use crate::recover::OpenError;
 use crate::reload::Reload;
 use crate::roles::{Bootstrap, Checked, Desk, Manifests, RolesGate, State, open_index, rebuild};
 use crate::room::Room;
+use crate::scrub::{self, Board, Scrub};
 use crate::sequencer::{Pace, Parts, Sequencer, run};
 use crate::shared::Shared;
 use crate::verify::VerifyError;
@@ -69,6 +70,7 @@ pub struct Server {
     limits: Limits,
     reloader: Reloader,
     sequencer: Box<dyn FnOnce() + Send>,
+    scrub: Option<Scrub>,
     /// Held until the server ends: one server on one directory.
     _lock: Lock,
 }
@@ -96,10 +98,18 @@ pub async fn build(config: Config) -> anyhow::Result<(Server, SocketAddr)> {
     let address = listener.local_addr().context("reading the bound address")?;
     let limits = Limits { connections: settings.connections, header_time: config.header_time };
     let policy = config.policy.clone();
+    let scrub_of = (config.dir.clone(), ledger.keys().verifier_keys().to_vec(), config.clock.clone());
     let opened = Opened { config, settings: settings.clone(), ledger, quorum, frozen };
     let (app, reload, sequencer) = if settings.open { opened.open_door() } else { opened.roles_door()? };
+    let scrub = scrub(&settings, scrub_of, &app);
     let reloader = Reloader { reload, settings, is_witnessed: !policy.is_unwitnessed() };
-    Ok((Server { listener, app, limits, reloader, sequencer, _lock: lock }, address))
+    Ok((Server { listener, app, limits, reloader, sequencer, scrub, _lock: lock }, address))
+}
+
+/// The scrub of a directory; none where the settings switch it off.
+fn scrub(settings: &Settings, (dir, keys, clock): (PathBuf, Vec<tlog::VerifierKey>, Arc<dyn Clock>), app: &App) -> Option<Scrub> {
+    let (origin, bytes_per_second, board) = (settings.origin.clone(), settings.scrub_bytes_per_second, app.scrub.clone());
+    (bytes_per_second > 0).then_some(Scrub { dir, origin, keys, bytes_per_second, pause: scrub::PAUSE, clock, board })
 }
 
 /// An opened log before it is decided who may add what.
@@ -201,6 +211,7 @@ impl Opened {
             shared: shared.clone(),
             memory: Arc::new(Semaphore::new(MEMORY_KIB)),
             store,
+            scrub: Arc::new(Board::open(&config.dir.join(layout::DAMAGED), metrics.scrub.clone())),
             metrics: metrics.clone(),
             clock: config.clock.clone(),
             stale_after,
@@ -242,6 +253,7 @@ impl Server {
     /// Serves until `shutdown` completes; then takes no more entries, publishes what it has, answers it, and ends.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
         let sequencer = thread::Builder::new().name("sequencer".to_owned()).spawn(self.sequencer).context("starting the sequencer")?;
+        let scrub = self.scrub.map(Scrub::start).transpose().context("starting the scrub")?;
         let graceful = GracefulShutdown::new();
         tokio::select! {
             () = accept(&self.listener, &self.app, self.limits, &graceful) => {}
@@ -253,7 +265,11 @@ impl Server {
         // Requests end when the sequencer has answered them; idle connections end at once.
         let requests = tokio::time::timeout(DRAIN, graceful.shutdown());
         let _ = requests.await;
-        tokio::task::spawn_blocking(move || sequencer.join()).await.ok();
+        let ended = tokio::task::spawn_blocking(move || {
+            drop(scrub);
+            sequencer.join()
+        });
+        ended.await.ok();
         Ok(())
     }
 }

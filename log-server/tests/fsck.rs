@@ -261,7 +261,7 @@ impl Source for Failing {
         None
     }
     fn workers(&self) -> usize {
-        5
+        2
     }
 }
 

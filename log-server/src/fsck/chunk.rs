@@ -162,7 +162,7 @@ fn first_difference(stored: &[u8], computed: &[Hash]) -> Option<usize> {
 }
 
 /// The manifest that an entry claims, if it is such an entry.
-fn claim(entry: &[u8]) -> Option<Hash> {
+pub(crate) fn claim(entry: &[u8]) -> Option<Hash> {
     if !entry.starts_with(b"{\"payload\":") {
         return None;
     }

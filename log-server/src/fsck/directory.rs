@@ -12,6 +12,7 @@ use crate::layout;
 /// The objects of a directory.
 pub struct DirectorySource {
     reader: Reader,
+    workers: usize,
 }
 
 impl DirectorySource {
@@ -20,13 +21,14 @@ impl DirectorySource {
     /// # Errors
     /// If it cannot be read.
     pub fn open(dir: &Path) -> std::io::Result<Self> {
-        Ok(Self { reader: Reader::open(dir)? })
+        let workers = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        Ok(Self { reader: Reader::open(dir)?, workers })
     }
 
-    /// Reads the disk, not the page cache; see [`Reader::from_disk`].
+    /// Reads the disk, not the page cache (see [`Reader::from_disk`]), on one thread.
     #[must_use]
     pub fn from_disk(self) -> Self {
-        Self { reader: self.reader.from_disk() }
+        Self { reader: self.reader.from_disk(), workers: 1 }
     }
 
     /// Size of the committed tree, read anew each time: a running server moves it.
@@ -77,7 +79,7 @@ impl Source for DirectorySource {
         Some(self)
     }
     fn workers(&self) -> usize {
-        std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
+        self.workers
     }
 }
 

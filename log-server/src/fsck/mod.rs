@@ -21,6 +21,7 @@ use std::time::Instant;
 use tlog::plan::{ConsistencyPlan, Tiles};
 use tlog::{Hash, Policy, SignedCheckpoint, Tree, VerifierKey};
 
+pub(crate) use chunk::claim;
 use chunk::{LEAVES, Seen};
 
 pub use directory::DirectorySource;

@@ -28,6 +28,7 @@ use crate::metrics::Metrics;
 use crate::pool::Pool;
 use crate::roles::Desk;
 use crate::room::Room;
+use crate::scrub::Board;
 use crate::shared::Shared;
 
 pub use body::MEMORY_KIB;
@@ -43,6 +44,8 @@ pub struct App {
     pub memory: Arc<Semaphore>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What the scrub has found.
+    pub scrub: Arc<Board>,
     /// For `/healthz`.
     pub clock: Arc<dyn Clock>,
     /// After how many seconds without a new cosigned checkpoint the log counts as ill; 0 where nothing is cosigned.

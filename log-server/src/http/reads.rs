@@ -75,6 +75,9 @@ pub async fn health(State(app): State<Arc<App>>) -> Response {
     {
         return ill("the first roles are not published");
     }
+    if let Some((object, others)) = app.scrub.damage() {
+        return ill(&format!("damaged at rest: {object} and {others} more; see tally-log repair"));
+    }
     let age = app.shared.view().map(|view| app.clock.now().saturating_sub(view.at));
     match age {
         None => ill("nothing is published"),
