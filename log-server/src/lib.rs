@@ -9,6 +9,7 @@
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod descriptors;
 pub mod entries;
 pub mod frozen;
 pub mod fsck;

@@ -24,7 +24,6 @@ use crate::frozen::{self, Frozen};
 use crate::gate::{Gate, OpenGate};
 use crate::http::{App, Door, MEMORY_KIB, router};
 use crate::keys::LogKeys;
-use crate::layout;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::pool::Pool;
@@ -38,6 +37,7 @@ use crate::sequencer::{Pace, Parts, Sequencer, run};
 use crate::shared::Shared;
 use crate::verify::VerifyError;
 use crate::witnesses::Witnesses;
+use crate::{descriptors, layout};
 
 /// What a server needs to be told.
 pub struct Config {
@@ -81,6 +81,7 @@ pub async fn build(config: Config) -> anyhow::Result<(Server, SocketAddr)> {
     if settings.open && config.roles.is_some() {
         return Err(Advice::new("a log made with --open takes no roles", "leave --roles away, or make another log without --open").into());
     }
+    descriptors::raise(settings.connections);
     let lock = lock(&config.dir)?;
     let directory = Directory::open(&config.dir).with_context(|| format!("opening {}", config.dir.display()))?;
     directory.clean().with_context(|| format!("cleaning {}", config.dir.display()))?;

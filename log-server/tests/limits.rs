@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kit::ORIGIN;
 use kit::served::{Served, builder, claim, manifest, second_builder, sign};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 async fn connect(served: &Served) -> TcpStream {
@@ -114,4 +114,25 @@ async fn a_key_beyond_its_roles_rate_gets_429_and_others_do_not() {
     assert!(statuses.contains(&429), "{statuses:?}");
     assert_eq!(submit("other".to_owned(), second_builder()).await.unwrap().status(), 422, "another key has its own rate");
     served.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_connections_than_the_soft_limit_of_files_are_served() {
+    let served = Served::made(true, |settings| settings.connections = 500);
+    let policy = served.dir.path().join("policy");
+    std::fs::write(&policy, "quorum none\n").unwrap();
+    let mut command = tokio::process::Command::new("sh");
+    command.args(["-c", "ulimit -S -n 100 && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_tally-log"), "serve", "--listen", "127.0.0.1:0"]);
+    command.arg("--dir").arg(served.log_dir()).arg("--policy").arg(policy);
+    let mut child = command.stdout(std::process::Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let mut lines = tokio::io::BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = lines.next_line().await.unwrap().unwrap();
+    let address = line.strip_prefix("listening on ").unwrap();
+    let mut held = Vec::new();
+    for n in 0..300 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        assert!(ask(&mut stream, GET, PATIENCE).await.is_some_and(|line| line.contains("200")), "connection {n}");
+        held.push(stream);
+    }
+    child.kill().await.unwrap();
 }
