@@ -5,6 +5,7 @@
 //! so that whatever was committed can be written out; no signature leaves the process before that swap, so that what was not
 //! committed never happened; tiles are durable before anybody is asked to cosign, so that a published tree is always readable.
 
+use std::io::{Error, ErrorKind};
 use std::sync::Arc;
 
 use store::{Store, Swap};
@@ -155,7 +156,7 @@ impl Ledger {
         self.store.put(&key, &round.stage.encode()).map_err(|error| {
             // Best effort: nothing refers to it, and the next start discards what is left.
             let _ = self.store.discard(&key);
-            LedgerError::NotCommitted(VerifyError::Storage(key.clone(), error.to_string()))
+            unstaged(&key, &error)
         })?;
         Phase::Commit.begins();
         let bytes = round.checkpoint.signed.encode().into_bytes();
@@ -202,6 +203,17 @@ impl Ledger {
     #[must_use]
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.committed.signed.checkpoint
+    }
+}
+
+/// A disk without room gets its time. After any other failure, that of an fsync above all, only a new start may use it: it writes
+/// everything that it relies on to new inodes.
+fn unstaged(key: &str, error: &Error) -> LedgerError {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::ReadOnlyFilesystem => {
+            LedgerError::NotCommitted(VerifyError::Storage(key.to_owned(), error.to_string()))
+        }
+        _ => LedgerError::Unknown(format!("writing {key}: {error}")),
     }
 }
 
