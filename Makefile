@@ -17,7 +17,7 @@ help:
 	@echo "make bench-large  a log of ten million entries: speed, memory, restart, fsck and disk use as it grows"
 	@echo "make bench-fsck   entries a second that fsck checks, and the limit of the hash"
 	@echo "make soak    mixed load and random kills for SOAK_SECONDS=$(SOAK_SECONDS)"
-	@echo "make crash   every power cut, failing call and injected fault, instead of a spread of them"
+	@echo "make crash   power cuts, failing calls, flipped bits and injected faults: all or many, not a few"
 	@echo "make build   the four programs, in target/release"
 
 deps:
@@ -63,8 +63,8 @@ soak: build
 	SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) test --release --locked -p e2e --test soak -- --ignored --nocapture
 
 crash: deps
-	TALLY_CASES=all $(CARGO) test --locked -p tally-log --test power --test faults --test injected -- --nocapture
-	TALLY_CASES=all $(CARGO) test --locked -p tally-witness --test power -- --nocapture
+	TALLY_CASES=many $(CARGO) test --locked -p tally-log --test power --test faults --test injected --test disk -- --nocapture
+	$(CARGO) test --locked -p tally-witness --test power --test crash -- --nocapture
 
 clean:
 	$(CARGO) clean

@@ -143,15 +143,19 @@ pub fn made(dir: &Path) -> (World, Disk) {
     (world, recorder.disk().1)
 }
 
-/// Every `n`-th of the cases, at most `most`; with `TALLY_CASES=all` all of them.
-pub fn spread<T>(cases: Vec<T>, most: usize) -> Vec<T> {
-    let step = step(cases.len().div_ceil(most).max(1) as u64) as usize;
+/// Evenly chosen cases: at most `few`, or at most `many` with `TALLY_CASES=many`.
+pub fn spread<T>(cases: Vec<T>, few: usize, many: usize) -> Vec<T> {
+    let step = cases.len().div_ceil(if is_many() { many } else { few }).max(1);
     cases.into_iter().step_by(step).collect()
 }
 
-/// This step through the cases; with `TALLY_CASES=all` 1.
+/// This step through the cases; with `TALLY_CASES=many` each of them.
 pub fn step(step: u64) -> u64 {
-    if std::env::var("TALLY_CASES").is_ok_and(|value| value == "all") { 1 } else { step }
+    if is_many() { 1 } else { step }
+}
+
+fn is_many() -> bool {
+    std::env::var("TALLY_CASES").is_ok_and(|value| value == "many")
 }
 
 pub const EIO: i32 = 5;
