@@ -93,7 +93,9 @@ impl Calls {
     }
 
     pub(crate) fn sync_directory(&self, directory: &OpenDirectory) -> io::Result<()> {
-        self.call(Call::SyncDirectory(&directory.path), || directory.file.sync_all())
+        let synced = self.call(Call::SyncDirectory(&directory.path), || directory.file.sync_all());
+        // Those who put many objects at once cannot know which directory it was.
+        synced.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", directory.path.display())))
     }
 
     pub(crate) fn rename(&self, from: &Path, to: &Path, flags: RenameFlags) -> io::Result<()> {
