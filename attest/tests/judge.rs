@@ -5,12 +5,11 @@ mod common;
 use attest::judge::{Advisories, Judge};
 use attest::judge::{ClaimVerdict, Completeness, Judged, Leaf, Refusal, claims_for, completeness, judge_all, observations_for};
 use attest::predicate::{
-    Action, Advisory, Affected, Change, InstallObservation, Observed, PackageOrigin, Predicate, Rebuild, RebuildResult, RepositoryState,
-    Severity,
+    Action, Advisory, Affected, Change, InstallObservation, Observed, Predicate, Rebuild, RebuildResult, RepositoryState, Severity,
 };
 use attest::roles::{KeyState, Role, Roles};
 use attest::{Statement, Subject};
-use common::{ATTR, Minisign, claim, first_roles, hash, head, key, leaf, next_roles, payload, purl};
+use common::{ATTR, Minisign, claim, first_roles, hash, head, key, leaf, next_roles, origin_signed_by, payload, purl};
 use tlog::{Hash, SigningKey};
 
 /// A foundation, its first roles, and the leaves said so far.
@@ -69,15 +68,7 @@ impl World {
 }
 
 fn origin() -> Statement {
-    let origin = PackageOrigin {
-        filename: "pool/main/a/attr/attr_2.5.1-4_amd64.deb".into(),
-        in_release: hash("InRelease"),
-        origin: "Debian".into(),
-        packages_path: "main/binary-amd64/Packages.xz".into(),
-        packages: hash("Packages"),
-        signers: vec!["A".repeat(40)],
-        suite: "bookworm".into(),
-    };
+    let origin = origin_signed_by(&"A".repeat(40));
     Statement::about_package(&purl(ATTR), hash("attr.deb"), Predicate::PackageOrigin(origin))
 }
 

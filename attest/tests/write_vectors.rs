@@ -10,14 +10,13 @@ use std::path::PathBuf;
 use attest::bundle::{BundledLeaf, BundledManifest, EarlierTree};
 use attest::manifest::{Attributes, Class, Manifest, ManifestBuilder, Node, device_number, tree_of};
 use attest::predicate::{
-    Action, Advisory, Affected, Change, InstallObservation, Observed, PackageOrigin, Predicate, Rebuild, RebuildResult, RepositoryState,
-    Severity,
+    Action, Advisory, Affected, Change, InstallObservation, Observed, Predicate, Rebuild, RebuildResult, RepositoryState, Severity,
 };
 use attest::roles::{KeyState, Roles, RolesChain};
 use attest::{Bundle, Envelope, Hash, Judge, Statement, Subject};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use common::{ATTR, Minisign, claim, first_roles, hash, head, key, leaf, next_roles, payload, purl, testdata};
+use common::{ATTR, Minisign, claim, first_roles, hash, head, key, leaf, next_roles, origin_signed_by, payload, purl, testdata};
 use tlog::{Checkpoint, ConsistencyProof, InclusionProof, Note, SignedCheckpoint, Tree, hash_leaf};
 
 /// Writes one vector with the verdict that it gets.
@@ -82,15 +81,7 @@ fn statements_of_each_kind() -> Vec<(&'static str, Statement)> {
     let mut sh = Observed::new("./bin/sh".into(), Change::Diverted);
     sh.to = Some("./bin/sh.distrib".into());
     let observation = InstallObservation::new(hash("m"), format!("sha256:{}", hash("image")), vec![ping, sh]).0;
-    let origin = PackageOrigin {
-        filename: "pool/main/a/attr/attr_2.5.1-4_amd64.deb".into(),
-        in_release: hash("InRelease"),
-        origin: "Debian".into(),
-        packages_path: "main/binary-amd64/Packages.xz".into(),
-        packages: hash("Packages"),
-        signers: vec!["4CB50190207B4758A3F73A796ED0E7B82643E131".into()],
-        suite: "bookworm".into(),
-    };
+    let origin = origin_signed_by("4CB50190207B4758A3F73A796ED0E7B82643E131");
     let rebuild = Rebuild { record: None, result: RebuildResult::Same, sha256: None, source: "attr 1:2.5.1-4".into() };
     let state = RepositoryState { date: 1_700_000_000, index: "InRelease".into(), previous: None, sequence: 1 };
     let name = RepositoryState::subject_name("deb", "debian", "bookworm");

@@ -7,8 +7,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use attest::predicate::Predicate;
-use attest::purl::{Purl, Scope};
-use attest::roles::{Foundation, KeyState, Member, MinisignKey, RoleKey, Roles, Security, Vendor};
+use attest::purl::Purl;
+use attest::roles::{Foundation, Member, MinisignKey, RoleKey, Roles, Security, Vendor};
 use attest::{Envelope, Manifest, Statement};
 use client::log::Submitted;
 use client::{FetchError, Http, LogClient, block_on, keys};
@@ -55,7 +55,7 @@ impl World {
         let builders: Vec<_> = (1..=2).map(|n| role_key(dir.path(), &format!("builder-{n}.example"))).collect();
         let security = role_key(dir.path(), "security.example");
         let policy_digest = Hash::digest(&fs::read(at("log.policy")).expect("read"));
-        let roles = roles(&foundation(dir.path()), policy_digest, &builders, security.key());
+        let roles = roles(foundation(dir.path()), policy_digest, &builders, security.key());
         let roles_sha256 = publish_roles(dir.path(), &roles);
         let mut world = Self { dir, log_keys, log: None, witnesses, builders, security, roles_sha256 };
         world.start_log();
@@ -212,25 +212,14 @@ fn foundation(dir: &Path) -> Foundation {
     Foundation { threshold: 2, members: ["alice", "bob", "carol"].map(member).into() }
 }
 
-fn roles(foundation: &Foundation, policy: Hash, builders: &[Box<dyn Signer>], security: &VerifierKey) -> Roles {
-    let entry = |key: &VerifierKey, scopes: &[&str]| RoleKey {
-        key: key.clone(),
-        scopes: scopes.iter().map(|scope| Scope::parse(scope).expect("a scope")).collect(),
-        state: KeyState::Active,
-    };
+fn roles(foundation: Foundation, policy: Hash, builders: &[Box<dyn Signer>], security: &VerifierKey) -> Roles {
+    let entry = |key: &VerifierKey, scopes: &[&str]| RoleKey::active(key.clone(), scopes).expect("scopes");
     Roles {
-        origin: ORIGIN.to_owned(),
-        version: 1,
-        previous: None,
-        policy,
-        notes: Vec::new(),
-        foundation: foundation.clone(),
-        vendors: vec![Vendor { kind: "deb".into(), namespace: "debian".into(), origin: "Debian".into() }],
+        vendors: vec![Vendor::debian()],
         builders: builders.iter().map(|builder| entry(builder.key(), &["pkg:deb/debian/*"])).collect(),
-        admins: Vec::new(),
-        rebuilders: Vec::new(),
         security: Security { threshold: 1, keys: vec![entry(security, &[])] },
         control: vec![entry(security, &[])],
+        ..Roles::first(ORIGIN, policy, foundation)
     }
 }
 

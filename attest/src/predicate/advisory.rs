@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tlog::Hash;
 
-use super::{is_chain, is_line};
+use super::{chained_subject, check_chained, is_line};
 use crate::json;
 use crate::purl::{Purl, Scope};
 use crate::statement::{StatementError, Subject};
@@ -105,14 +105,11 @@ impl Advisory {
     /// The subject that belongs to this predicate.
     #[must_use]
     pub fn subject(&self) -> Subject {
-        Subject::new(Self::SUBJECT.to_owned(), Hash::digest(&json::encode(self)))
+        chained_subject(Self::SUBJECT, self)
     }
 
     pub(super) fn check(&self, subject: &Subject) -> Result<(), StatementError> {
-        subject.check_own(Self::SUBJECT, self.subject().digest.sha256)?;
-        if !is_chain(self.sequence, self.previous) {
-            return Err(StatementError::BadPredicate("sequence from 1, the first without previous"));
-        }
+        check_chained(subject, &self.subject(), self.sequence, self.previous)?;
         if !is_line(&self.id, 64) || ![&self.advice, &self.reference, &self.summary].iter().all(|text| is_line(text, 1_024)) {
             return Err(StatementError::BadPredicate("texts are one line of 1 to 1,024 bytes, the id of at most 64"));
         }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tlog::Hash;
 
-use super::{is_chain, is_integer};
+use super::{chained_subject, check_chained, is_integer};
 use crate::json;
 use crate::statement::{StatementError, Subject};
 
@@ -33,14 +33,11 @@ impl ControlHead {
     /// The subject that belongs to this predicate.
     #[must_use]
     pub fn subject(&self) -> Subject {
-        Subject::new(Self::SUBJECT.to_owned(), Hash::digest(&json::encode(self)))
+        chained_subject(Self::SUBJECT, self)
     }
 
     pub(super) fn check(&self, subject: &Subject) -> Result<(), StatementError> {
-        subject.check_own(Self::SUBJECT, self.subject().digest.sha256)?;
-        if !is_chain(self.sequence, self.previous) {
-            return Err(StatementError::BadPredicate("sequence from 1, the first without previous"));
-        }
+        check_chained(subject, &self.subject(), self.sequence, self.previous)?;
         if ![self.advisory, self.roles, self.size, self.time].into_iter().all(is_integer) || self.roles == 0 || self.size == 0 {
             return Err(StatementError::BadPredicate("numbers up to 2^53-1; roles version and size from 1"));
         }

@@ -210,6 +210,20 @@ pub(crate) fn is_line(text: &str, max: usize) -> bool {
     !text.is_empty() && text.len() <= max && !text.chars().any(hidden)
 }
 
+/// The subject of a statement in a log's one chain of its kind: the kind's name, and the digest of the canonical predicate.
+pub(crate) fn chained_subject(name: &str, predicate: &impl Serialize) -> Subject {
+    Subject::new(name.to_owned(), Hash::digest(&json::encode(predicate)))
+}
+
+/// Checks such a subject, and that sequence and previous belong together.
+pub(crate) fn check_chained(subject: &Subject, own: &Subject, sequence: u64, previous: Option<Hash>) -> Result<(), StatementError> {
+    subject.check_own(&own.name, own.digest.sha256)?;
+    if is_chain(sequence, previous) {
+        return Ok(());
+    }
+    Err(StatementError::BadPredicate("sequence from 1, the first without previous"))
+}
+
 /// Whether sequence and previous belong together: the first is number 1 and has none before it.
 pub(crate) fn is_chain(sequence: u64, previous: Option<Hash>) -> bool {
     is_integer(sequence) && sequence >= 1 && (sequence == 1) == previous.is_none()

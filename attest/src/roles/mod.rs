@@ -12,7 +12,7 @@ pub use text::{MAX_BYTES, RolesError};
 use tlog::{Hash, VerifierKey};
 
 use crate::predicate::Kind;
-use crate::purl::{Purl, Scope};
+use crate::purl::{Purl, PurlError, Scope};
 
 /// One version of the roles document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,18 @@ pub struct Roles {
     pub security: Security,
     /// Who may say `control-head` (the security team's online keys).
     pub control: Vec<RoleKey>,
+}
+
+impl Roles {
+    /// Version 1 for a log, in which nobody has a role yet.
+    #[must_use]
+    pub fn first(origin: &str, policy: Hash, foundation: Foundation) -> Self {
+        let security = Security { threshold: 0, keys: Vec::new() };
+        let (notes, vendors) = (Vec::new(), Vec::new());
+        let (builders, admins, rebuilders, control) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let origin = origin.to_owned();
+        Self { origin, version: 1, previous: None, policy, notes, foundation, vendors, builders, admins, rebuilders, security, control }
+    }
 }
 
 /// Members with minisign keys, and how many must sign.
@@ -81,6 +93,14 @@ pub struct Vendor {
     pub origin: String,
 }
 
+impl Vendor {
+    /// Debian's packages of the repositories that sign themselves `Debian`.
+    #[must_use]
+    pub fn debian() -> Self {
+        Self { kind: "deb".to_owned(), namespace: "debian".to_owned(), origin: "Debian".to_owned() }
+    }
+}
+
 /// A key in a role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoleKey {
@@ -90,6 +110,14 @@ pub struct RoleKey {
     pub scopes: Vec<Scope>,
     /// Whether it still counts.
     pub state: KeyState,
+}
+
+impl RoleKey {
+    /// A key that counts from now on, for the packages of these patterns.
+    pub fn active(key: VerifierKey, scopes: &[&str]) -> Result<Self, PurlError> {
+        let scopes = scopes.iter().map(|scope| Scope::parse(scope)).collect::<Result<_, _>>()?;
+        Ok(Self { key, scopes, state: KeyState::Active })
+    }
 }
 
 /// Whether a key still counts.

@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use attest::predicate::{ControlHead, PackageFiles, Predicate};
-use attest::purl::{Purl, Scope};
-use attest::roles::{Foundation, KeyState, Member, MinisignKey, RoleKey, Roles, Security, SignedRoles, Vendor};
+use attest::predicate::{ControlHead, PackageFiles, PackageOrigin, Predicate};
+use attest::purl::Purl;
+use attest::roles::{Foundation, Member, MinisignKey, RoleKey, Roles, Security, SignedRoles, Vendor};
 use attest::{Envelope, Statement};
 use tlog::{Hash, KeyKind, KeyName, Signer, SigningKey};
 
@@ -37,6 +37,19 @@ pub fn head(sequence: u64, previous: Option<Hash>, roles: u64, advisory: u64, si
     Statement { subject: head.subject(), predicate: Predicate::ControlHead(head) }
 }
 
+/// Where `ATTR` came from, as signed by one key of the repository.
+pub fn origin_signed_by(signer: &str) -> PackageOrigin {
+    PackageOrigin {
+        filename: "pool/main/a/attr/attr_2.5.1-4_amd64.deb".into(),
+        in_release: hash("InRelease"),
+        origin: "Debian".into(),
+        packages_path: "main/binary-amd64/Packages.xz".into(),
+        packages: hash("Packages"),
+        signers: vec![signer.into()],
+        suite: "bookworm".into(),
+    }
+}
+
 /// The leaf that says it.
 pub fn leaf(key: &SigningKey, statement: &Statement) -> Vec<u8> {
     statement.check().expect("a good statement");
@@ -48,8 +61,7 @@ pub fn payload(statement: &Statement) -> Hash {
 }
 
 pub fn role_key(key: &SigningKey, scopes: &[&str]) -> RoleKey {
-    let scopes = scopes.iter().map(|scope| Scope::parse(scope).expect("a scope")).collect();
-    RoleKey { key: key.key().clone(), scopes, state: KeyState::Active }
+    RoleKey::active(key.key().clone(), scopes).expect("scopes")
 }
 
 /// Three members with keys by the stock tool, two of whom must sign.
@@ -112,18 +124,14 @@ fn run(command: &mut Command) {
 pub fn first_roles(foundation: Foundation) -> Roles {
     let builders = ["b1", "b2", "b3"].iter().map(|name| role_key(&key(name), &["pkg:deb/debian/*"])).collect();
     Roles {
-        origin: "log.example/tally".to_owned(),
-        version: 1,
-        previous: None,
-        policy: hash("policy"),
         notes: vec!["Made for tests.".to_owned()],
-        foundation,
-        vendors: vec![Vendor { kind: "deb".to_owned(), namespace: "debian".to_owned(), origin: "Debian".to_owned() }],
+        vendors: vec![Vendor::debian()],
         builders,
         admins: vec![role_key(&key("admin"), &["pkg:deb/debian/*"])],
         rebuilders: vec![role_key(&key("rebuilder"), &["pkg:deb/*"])],
         security: Security { threshold: 1, keys: vec![role_key(&key("s1"), &[]), role_key(&key("s2"), &[])] },
         control: vec![role_key(&key("control"), &[])],
+        ..Roles::first("log.example/tally", hash("policy"), foundation)
     }
 }
 

@@ -13,8 +13,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use attest::bundle::BundledLeaf;
 use attest::predicate::{Action, Advisory, Affected, Change, ControlHead, InstallObservation, Observed, PackageFiles, Severity};
-use attest::roles::{Foundation, KeyState, Member, MinisignKey, RoleKey, Roles, Security, SignedRoles, Vendor};
-use attest::{Bundle, Envelope, Manifest, Predicate, Purl, Scope, Statement};
+use attest::roles::{Foundation, Member, MinisignKey, RoleKey, Roles, Security, SignedRoles, Vendor};
+use attest::{Bundle, Envelope, Manifest, Predicate, Purl, Statement};
 use tlog::{Checkpoint, Hash, InclusionProof, KeyKind, KeyName, SignedCheckpoint, Signer as _, SigningKey, Tree, cosignature, hash_leaf};
 
 pub const ORIGIN: &str = "example.com/log";
@@ -50,7 +50,7 @@ impl World {
         let policy = policy();
         fs::write(dir.path().join("witness.policy"), &policy).unwrap();
         let foundation = foundation(dir.path());
-        let mut roles = roles(&foundation, Hash::digest(policy.as_bytes()));
+        let mut roles = roles(foundation, Hash::digest(policy.as_bytes()));
         change(&mut roles);
         let signed = sign_roles(dir.path(), &roles);
         let mut world = Self {
@@ -305,25 +305,14 @@ fn foundation(dir: &Path) -> Foundation {
     Foundation { threshold: 1, members: vec![Member { name: "alice".into(), key }] }
 }
 
-fn roles(foundation: &Foundation, policy: Hash) -> Roles {
-    let entry = |name: &str, scopes: &[&str]| RoleKey {
-        key: key(name, KeyKind::Ed25519).key().clone(),
-        scopes: scopes.iter().map(|scope| Scope::parse(scope).unwrap()).collect(),
-        state: KeyState::Active,
-    };
+fn roles(foundation: Foundation, policy: Hash) -> Roles {
+    let entry = |name: &str, scopes: &[&str]| RoleKey::active(key(name, KeyKind::Ed25519).key().clone(), scopes).unwrap();
     Roles {
-        origin: ORIGIN.into(),
-        version: 1,
-        previous: None,
-        policy,
-        notes: Vec::new(),
-        foundation: foundation.clone(),
-        vendors: vec![Vendor { kind: "deb".into(), namespace: "debian".into(), origin: "Debian".into() }],
+        vendors: vec![Vendor::debian()],
         builders: ["builder-1", "builder-2", "builder-3"].iter().map(|name| entry(name, &["pkg:deb/debian/*"])).collect(),
-        admins: Vec::new(),
-        rebuilders: Vec::new(),
         security: Security { threshold: 1, keys: vec![entry("security", &[])] },
         control: vec![entry("security", &[])],
+        ..Roles::first(ORIGIN, policy, foundation)
     }
 }
 
