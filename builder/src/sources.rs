@@ -125,8 +125,16 @@ fn read(file: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Source>, Sourc
     let place = file.display().to_string();
     let text =
         std::fs::read_to_string(file).map_err(|error| SourcesError::Unreadable { place: place.clone(), reason: error.to_string() })?;
+    parse(&text, &place, wanted)
+}
+
+/// Reads the text of a file, one-line entries or paragraphs; `place` names it in errors, and only wanted suites are taken.
+///
+/// # Errors
+/// What is malformed, or would not be authenticated.
+pub fn parse(text: &str, place: &str, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Source>, SourcesError> {
     let is_list = text.lines().map(str::trim_start).any(|line| line.starts_with("deb ") || line.starts_with("deb-src "));
-    if is_list { parse_list(&text, &place, wanted) } else { parse_paragraphs(&text, &place, wanted) }
+    if is_list { parse_list(text, place, wanted) } else { parse_paragraphs(text, place, wanted) }
 }
 
 fn parse_list(text: &str, place: &str, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Source>, SourcesError> {

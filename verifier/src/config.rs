@@ -108,8 +108,16 @@ impl Config {
     /// # Errors
     /// If it cannot be read, has an unknown key, or a value makes no sense.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::parse(&read(path)?, path)
+    }
+
+    /// The same for the text of a file at `path`.
+    ///
+    /// # Errors
+    /// If it has an unknown key, or a value makes no sense.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let refuse = refusal(path);
-        let file: ConfigFile = parse(path)?;
+        let file: ConfigFile = from_toml(text, path)?;
         let roles_sha256 =
             Hash::from_hex(&file.roles_sha256).ok_or_else(|| refuse("roles_sha256 is not 64 lowercase hexadecimal digits".to_owned()))?;
         let base = directory(path);
@@ -143,7 +151,15 @@ impl Rules {
     /// # Errors
     /// If it cannot be read, has an unknown key, or a value makes no sense.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let file: RulesFile = parse(path)?;
+        Self::parse(&read(path)?, path)
+    }
+
+    /// The same for the text of a file at `path`.
+    ///
+    /// # Errors
+    /// If it has an unknown key, or a value makes no sense.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let file: RulesFile = from_toml(text, path)?;
         Self::from_file(file, directory(path)).map_err(refusal(path))
     }
 
@@ -202,11 +218,14 @@ pub fn encode_hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn parse<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
+fn read(path: &Path) -> Result<String, ConfigError> {
     let refuse = refusal(path);
     let bytes = client::cli::read_limited(path, 1 << 20).map_err(|error| refuse(format!("{error:#}")))?;
-    let text = String::from_utf8(bytes).map_err(|_| refuse("not UTF-8".to_owned()))?;
-    toml::from_str(&text).map_err(|error| refuse(error.to_string().trim_end().replace('\n', "; ")))
+    String::from_utf8(bytes).map_err(|_| refuse("not UTF-8".to_owned()))
+}
+
+fn from_toml<T: serde::de::DeserializeOwned>(text: &str, path: &Path) -> Result<T, ConfigError> {
+    toml::from_str(text).map_err(|error| refusal(path)(error.to_string().trim_end().replace('\n', "; ")))
 }
 
 fn refusal(path: &Path) -> impl Fn(String) -> ConfigError + use<> {
@@ -226,9 +245,8 @@ fn root() -> String {
 mod tests {
     use super::*;
 
-    fn rules(text: &str) -> Result<Rules, String> {
-        let file: RulesFile = toml::from_str(text).map_err(|error| error.to_string())?;
-        Rules::from_file(file, Path::new("/etc/tallystick"))
+    fn rules(text: &str) -> Result<Rules, ConfigError> {
+        Rules::parse(text, Path::new("/etc/tallystick/policy.toml"))
     }
 
     #[test]

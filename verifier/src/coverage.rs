@@ -19,9 +19,8 @@ impl Coverage {
     #[must_use]
     pub fn parse(bytes: &[u8], known: &Hash) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?;
-        let (body, check) = text.strip_suffix('\n')?.rsplit_once('\n')?;
-        let body_lines = body.strip_prefix(TITLE)?;
-        let mut lines = body_lines.lines();
+        let (body, _) = text.strip_suffix('\n')?.rsplit_once('\n')?;
+        let mut lines = body.strip_prefix(TITLE)?.split('\n');
         let belongs_to = Hash::from_hex(lines.next()?.strip_prefix("known ")?)?;
         let whole = lines.next()?.strip_prefix("whole ")?.parse().ok()?;
         let mut coverage = Self { whole, names: BTreeMap::new() };
@@ -29,7 +28,7 @@ impl Coverage {
             let (size, name) = line.split_once(' ')?;
             coverage.names.insert(name.to_owned(), size.parse().ok()?);
         }
-        if check != Hash::digest(format!("{body}\n").as_bytes()).to_hex() {
+        if coverage.encode(&belongs_to) != bytes {
             return None;
         }
         if belongs_to != *known {

@@ -1,6 +1,7 @@
 //! A list of packages kept off the machine (`--expect`), against packages that are hidden or rolled back.
 
 use std::cmp::Ordering;
+use std::fmt;
 use std::path::Path;
 
 use attest::version::compare_debian;
@@ -60,6 +61,14 @@ pub fn compare(list: &[Expected], database: &Database) -> Vec<Finding> {
         Finding::new(Kind::PackageState, "installed, and not in the list of expected packages").of(&label)
     }));
     findings
+}
+
+impl fmt::Display for Expected {
+    /// As a line of a list.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let arch = self.arch.as_deref().map(|arch| format!(":{arch}")).unwrap_or_default();
+        write!(f, "{}{arch} {}", self.name, self.version)
+    }
 }
 
 impl Expected {

@@ -139,8 +139,12 @@ struct Signature {
     spoilt: Option<GpgvError>,
 }
 
-/// Reads a report. gpgv's exit status is no help: it also fails when one of several signers is merely unknown.
-fn judge(report: &str) -> Result<Vec<String>, GpgvError> {
+/// The primary keys' fingerprints of all good signatures of a report. gpgv's exit status is no help: it also fails when one of several
+/// signers is merely unknown.
+///
+/// # Errors
+/// What makes the text unsigned.
+pub fn judge(report: &str) -> Result<Vec<String>, GpgvError> {
     let mut signatures: Vec<Signature> = Vec::new();
     let mut texts = 0;
     for line in report.lines() {
