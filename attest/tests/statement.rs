@@ -8,7 +8,7 @@ use attest::predicate::{
 };
 use attest::statement::StatementError;
 use attest::{Envelope, Statement, Subject};
-use common::{ATTR, claim, hash, head, key, purl};
+use common::{ATTR, claim, hash, head, key, origin_signed_by, purl};
 use proptest::prelude::*;
 
 fn about(predicate: Predicate) -> Statement {
@@ -16,15 +16,7 @@ fn about(predicate: Predicate) -> Statement {
 }
 
 fn origin() -> PackageOrigin {
-    PackageOrigin {
-        filename: "pool/main/a/attr/attr_2.5.1-4_amd64.deb".into(),
-        in_release: hash("InRelease"),
-        origin: "Debian".into(),
-        packages_path: "main/binary-amd64/Packages.xz".into(),
-        packages: hash("Packages"),
-        signers: vec!["0".repeat(40), "A".repeat(64)],
-        suite: "bookworm".into(),
-    }
+    PackageOrigin { signers: vec!["0".repeat(40), "A".repeat(64)], ..origin_signed_by("") }
 }
 
 fn advisory() -> Advisory {
