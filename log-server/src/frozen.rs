@@ -37,15 +37,28 @@ impl Frozen {
     /// If it cannot be read or is not such a file: a log that may be frozen must not take entries.
     pub fn read(store: &dyn Store) -> anyhow::Result<Option<Self>> {
         let Some(bytes) = store.get(layout::FROZEN).with_context(|| format!("reading {}", layout::FROZEN))? else { return Ok(None) };
-        let parse = || toml::from_str::<Self>(std::str::from_utf8(bytes.get(..bytes.len().min(MAX_BYTES))?.trim_ascii()).ok()?).ok();
-        let frozen = parse().filter(|frozen| frozen.tree().is_some());
-        frozen.map(Some).ok_or_else(|| {
+        Self::parse(&bytes).map(Some).ok_or_else(|| {
             Advice::new(
                 format!("{} is damaged", layout::FROZEN),
                 "restore it from a mirror: without it nobody can tell whether this log may grow",
             )
             .into()
         })
+    }
+
+    /// Reads the file's bytes: at most 4 KiB, and written as [`Self::encode`] writes them.
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok().filter(|text| text.len() <= MAX_BYTES)?;
+        let frozen: Self = toml::from_str(text).ok()?;
+        (frozen.tree().is_some() && frozen.encode() == text).then_some(frozen)
+    }
+
+    /// The file's text.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        // A struct of strings and one number always has such a text.
+        toml::to_string(self).unwrap_or_default()
     }
 
     /// The last tree.
@@ -81,8 +94,7 @@ pub fn freeze(dir: &Path, reason: &str, successor: Option<&str>) -> anyhow::Resu
     let tree = published.tree;
     let (successor, reason) = (successor.map(str::to_owned), reason.to_owned());
     let frozen = Frozen { origin: settings.origin, size: tree.size, root: tree.root.to_string(), reason, successor };
-    let text = toml::to_string(&frozen).context("writing the reason")?;
-    store.put(layout::FROZEN, text.as_bytes()).map_err(|error| match error.kind() {
+    store.put(layout::FROZEN, frozen.encode().as_bytes()).map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => {
             Advice::new("this log is frozen already, for another reason", "a log is frozen once, for good").into()
         }
@@ -102,3 +114,35 @@ pub fn check(frozen: &Frozen, committed: &Tree) -> anyhow::Result<()> {
 
 const MAX_BYTES: usize = 4096;
 const MAX_TEXT: usize = 500;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notices_survive_their_file_and_have_one_spelling() {
+        let notice = Frozen {
+            origin: "example.com/log".into(),
+            size: 7,
+            root: Hash::EMPTY.to_string(),
+            reason: "a \"b\" ü".into(),
+            successor: None,
+        };
+        for notice in [notice.clone(), Frozen { successor: Some("example.com/next".into()), ..notice }] {
+            let text = notice.encode();
+            assert_eq!(Frozen::parse(text.as_bytes()), Some(notice));
+            let others =
+                [text.replace(" = ", "="), format!("{text}\n"), text.replace("size = 7", "size = -7"), text.replace("root", "roots")];
+            for other in others.iter().chain([&text.replace(&Hash::EMPTY.to_string(), "no hash"), &format!("{text}more = 1\n")]) {
+                assert_eq!(Frozen::parse(other.as_bytes()), None, "{other}");
+            }
+            for at in 0..text.len() {
+                assert_eq!(Frozen::parse(&text.as_bytes()[..at]).filter(|cut| cut.encode().len() != at), None);
+                let mut changed = text.clone().into_bytes();
+                changed[at] ^= 0x80;
+                assert_eq!(Frozen::parse(&changed), None, "byte {at}");
+            }
+        }
+        assert_eq!(Frozen::parse(&[b' '; MAX_BYTES + 1]), None);
+    }
+}
