@@ -5,7 +5,7 @@ use tlog::bundle;
 use tlog::tile::BundleId;
 
 use crate::layout;
-use crate::verify::{VerifyError, read};
+use crate::verify::{VerifyError, fetch_bundle};
 
 /// Reads leaves of one tree; the bundle read last is kept, since those who ask usually ask in order.
 pub struct Entries<'a> {
@@ -25,7 +25,7 @@ impl<'a> Entries<'a> {
     pub fn leaf(&mut self, index: u64) -> Result<Vec<u8>, VerifyError> {
         let id = BundleId::holding(index, self.size).ok_or_else(|| VerifyError::Missing(format!("leaf {index}")))?;
         if self.held.as_ref().is_none_or(|(held, _)| *held != id) {
-            self.held = Some((id, read(self.store, &layout::bundle(&id))?));
+            self.held = Some((id, fetch_bundle(self.store, &id)?));
         }
         let damaged = || VerifyError::Damaged(layout::bundle(&id));
         let (_, bytes) = self.held.as_ref().ok_or_else(damaged)?;

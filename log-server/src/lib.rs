@@ -8,6 +8,7 @@
 
 pub mod cli;
 pub mod clock;
+pub mod collect;
 pub mod config;
 mod descriptors;
 pub mod entries;

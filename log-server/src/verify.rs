@@ -6,7 +6,7 @@
 
 use store::Store;
 use tlog::plan::{EdgePlan, Plan, PlanError, Tiles};
-use tlog::{Edge, Hash, Prover, Tree};
+use tlog::{BundleId, Edge, Hash, Prover, Tile, Tree};
 
 use crate::layout;
 use crate::stage::Stage;
@@ -59,9 +59,35 @@ pub fn verify(old: &Edge, stage: &Stage) -> Result<Prover, VerifyError> {
     if root == stage.old.root { Ok(prover) } else { Err(wrong("it is not consistent with the committed tree")) }
 }
 
-/// These tiles out of the store.
-pub fn fetch(store: &dyn Store, tiles: &[tlog::Tile]) -> Result<Tiles, VerifyError> {
-    tiles.iter().map(|tile| Ok((*tile, read(store, &layout::tile(tile))?))).collect()
+/// These tiles out of the store. A partial one that was collected is cut from the full one.
+pub fn fetch(store: &dyn Store, tiles: &[Tile]) -> Result<Tiles, VerifyError> {
+    tiles.iter().map(|tile| Ok((*tile, fetch_one(store, tile)?))).collect()
+}
+
+fn fetch_one(store: &dyn Store, tile: &Tile) -> Result<Vec<u8>, VerifyError> {
+    match read(store, &layout::tile(tile)) {
+        Err(VerifyError::Missing(key)) if tile.is_partial() => match read(store, &layout::tile(&tile.full())) {
+            Ok(full) => tile.cut(&full).map(<[u8]>::to_vec).ok_or_else(|| VerifyError::Damaged(layout::tile(&tile.full()))),
+            Err(VerifyError::Missing(_)) => Err(VerifyError::Missing(key)),
+            Err(error) => Err(error),
+        },
+        other => other,
+    }
+}
+
+/// An entry bundle out of the store, found as tiles are.
+pub fn fetch_bundle(store: &dyn Store, id: &BundleId) -> Result<Vec<u8>, VerifyError> {
+    match read(store, &layout::bundle(id)) {
+        Err(VerifyError::Missing(key)) if id.width() < Tile::FULL => match read(store, &layout::bundle(&id.full())) {
+            Ok(full) => match tlog::bundle::cut(&full, id.width()) {
+                Ok(part) => Ok(part.to_vec()),
+                Err(_) => Err(VerifyError::Damaged(layout::bundle(&id.full()))),
+            },
+            Err(VerifyError::Missing(_)) => Err(VerifyError::Missing(key)),
+            Err(error) => Err(error),
+        },
+        other => other,
+    }
 }
 
 /// An object that must be there.

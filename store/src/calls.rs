@@ -110,6 +110,11 @@ impl Calls {
         })
     }
 
+    /// Removes an empty directory.
+    pub(crate) fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        self.call(Call::Remove(path), || fs::remove_dir(path))
+    }
+
     /// A file's bytes; `None` means absent and only that.
     pub(crate) fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
         let mut found = None;

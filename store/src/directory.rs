@@ -213,7 +213,18 @@ impl Store for Directory {
     }
 
     fn discard(&self, key: &str) -> io::Result<()> {
-        self.calls.remove(&self.path(key)?)
+        let path = self.path(key)?;
+        match self.calls.remove(&path) {
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+                // Before it goes, so that whoever writes there meanwhile creates it again.
+                self.durable.lock().unwrap_or_else(PoisonError::into_inner).remove(&path);
+                match self.calls.remove_directory(&path) {
+                    Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => Ok(()),
+                    removed => removed,
+                }
+            }
+            removed => removed,
+        }
     }
 
     fn list(&self, prefix: &str) -> io::Result<Vec<String>> {

@@ -54,7 +54,8 @@ pub trait Store: Send + Sync {
     /// and syncing the old file once more proves nothing. An absent object is an error of kind [`io::ErrorKind::NotFound`].
     fn rewrite(&self, key: &str) -> io::Result<()>;
 
-    /// Removes an object that is no longer needed; absent is fine. A power cut may bring it back.
+    /// Removes an object that is no longer needed; absent is fine. A power cut may bring it back. The name of a folder removes
+    /// that folder if nothing is in it.
     fn discard(&self, key: &str) -> io::Result<()>;
 
     /// The keys below `prefix` (a key's leading names, without a final slash; empty for all), in byte order.

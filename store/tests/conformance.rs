@@ -94,6 +94,25 @@ fn discard_and_list() {
 }
 
 #[test]
+fn a_folder_is_discarded_when_nothing_is_in_it() {
+    on_every_store(|store| {
+        store.put("f/k", b"v").unwrap();
+        store.discard("f").unwrap();
+        assert_eq!(store.get("f/k").unwrap().unwrap(), b"v");
+        store.discard("f/k").unwrap();
+        store.discard("f").unwrap();
+        store.discard("f").unwrap();
+        store.put("f/k", b"w").unwrap();
+        assert_eq!(store.list("f").unwrap(), ["f/k"]);
+    });
+    let (dir, store) = directory();
+    store.put("f/k", b"v").unwrap();
+    store.discard("f/k").unwrap();
+    store.discard("f").unwrap();
+    assert!(!dir.path().join("f").exists());
+}
+
+#[test]
 fn keys_cannot_leave_the_store() {
     let long = "x".repeat(256);
     on_every_store(|store| {
