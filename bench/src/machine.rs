@@ -84,13 +84,14 @@ pub fn limits(dir: &Path, verify: &dyn Fn()) -> io::Result<Limits> {
 }
 
 fn fsync(dir: &Path) -> io::Result<Histogram<u64>> {
-    let mut nanos = Histogram::new(3).map_err(io::Error::other)?;
-    let mut file = tempfile::tempfile_in(dir)?;
+    let mut nanos = Histogram::new_with_bounds(1, 60_000_000_000, 3).map_err(io::Error::other)?;
+    // A file with a name: without one a file system has nothing to make durable.
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
     let start = Instant::now();
     while start.elapsed() < MEASURED {
         file.write_all(&[0x5a; 4096])?;
         let before = Instant::now();
-        file.sync_all()?;
+        file.as_file().sync_all()?;
         nanos.saturating_record(u64::try_from(before.elapsed().as_nanos()).unwrap_or(u64::MAX));
     }
     Ok(nanos)
