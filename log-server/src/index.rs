@@ -71,7 +71,7 @@ impl Index {
     }
 
     fn open_unguarded(path: &Path) -> Result<Self, IndexError> {
-        let mut database = Database::create(path).map_err(|error| classify(&error.into()))?;
+        let mut database = Database::builder().set_cache_size(CACHE).create(path).map_err(|error| classify(&error.into()))?;
         database.check_integrity().map_err(|error| classify(&error.into()))?;
         let index = Self { database, synced: Mutex::new(Instant::now()) };
         index
@@ -258,6 +258,8 @@ const STATE: TableDefinition<&str, &[u8]> = TableDefinition::new("state");
 const IDENTITIES: TableDefinition<&[u8; 32], u64> = TableDefinition::new("identities");
 const TERMS: TableDefinition<&[u8; TERM_KEY], ()> = TableDefinition::new("terms");
 const MANIFESTS: TableDefinition<&[u8; 32], &[u8; MANIFEST_ROW]> = TableDefinition::new("manifests");
+/// Bytes of pages that are kept in memory.
+const CACHE: usize = 32 << 20;
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

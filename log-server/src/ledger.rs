@@ -9,7 +9,7 @@ use std::io::{Error, ErrorKind};
 use std::sync::Arc;
 
 use store::{Store, Swap};
-use tlog::{Checkpoint, Note, Prover, SignatureLine, Tree};
+use tlog::{Checkpoint, Hash, Note, Prover, SignatureLine, Tree};
 
 use crate::keys::{LogKeys, OwnCheckpoint};
 use crate::layout;
@@ -135,14 +135,14 @@ impl Ledger {
         self.keys.clone()
     }
 
-    /// Grows the committed tree by `entries`, verifies the growth and signs it for the time `now`, or for the previous
+    /// Grows the committed tree by `entries`, whose leaf hashes were taken before, verifies the growth and signs it for the time `now`, or for the previous
     /// checkpoint's if that is later. Writes nothing.
-    pub fn prepare(&self, entries: &[&[u8]], now: u64) -> Result<Round, LedgerError> {
+    pub fn prepare(&self, entries: &[&[u8]], hashes: Vec<Hash>, now: u64) -> Result<Round, LedgerError> {
         Phase::Verify.begins();
         let old = self.committed.tree();
         let edge = verify::stored_edge(&*self.store, &old).map_err(LedgerError::NotCommitted)?;
         let refuse = |why: &str| LedgerError::NotCommitted(VerifyError::WrongGrowth(why.to_owned()));
-        let batch = edge.append(entries).map_err(|_| refuse("an entry is too long"))?;
+        let batch = edge.append_hashed(entries, hashes).map_err(|_| refuse("an entry is too long"))?;
         let stage = Stage::new(old, batch);
         let prover = verify::verify(&edge, &stage).map_err(LedgerError::NotCommitted)?;
         let checkpoint = self.keys.sign(stage.new, now.max(self.committed.time)).map_err(|_| refuse("the keys did not sign"))?;
@@ -167,9 +167,9 @@ impl Ledger {
     }
 
     /// Makes the committed round's tiles and bundles durable.
-    pub fn spread(&self, stage: &Stage) -> Result<(), LedgerError> {
+    pub fn spread(&self, stage: Stage) -> Result<(), LedgerError> {
         Phase::Spread.begins();
-        self.store.put_all(&stage.keyed()).map_err(|error| LedgerError::Unknown(format!("writing tiles: {error}")))
+        self.store.put_all(&stage.into_keyed()).map_err(|error| LedgerError::Unknown(format!("writing tiles: {error}")))
     }
 
     /// Publishes the committed tree with these cosignatures, which satisfy the policy. Also replaces the published

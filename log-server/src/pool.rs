@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tlog::Hash;
+use tlog::{Hash, hash_leaf};
 use tokio::sync::oneshot;
 
 use crate::shared::View;
@@ -17,6 +17,8 @@ pub struct Entry<M> {
     pub identity: Option<Hash>,
     /// The leaf's bytes.
     pub leaf: Vec<u8>,
+    /// Their leaf hash, taken at admission; verify before sign takes it again.
+    pub hash: Hash,
     /// What admission learnt about it.
     pub meta: M,
     waiter: Option<oneshot::Sender<Outcome>>,
@@ -70,6 +72,8 @@ struct Inner<M> {
     bytes: usize,
     queued_bytes: usize,
     first_arrival: Option<Instant>,
+    /// When entries were last taken.
+    taken: Option<Instant>,
     closed: bool,
 }
 
@@ -84,6 +88,7 @@ impl<M> Pool<M> {
             bytes: 0,
             queued_bytes: 0,
             first_arrival: None,
+            taken: None,
             closed: false,
         };
         Self { inner: Mutex::new(inner), arrived: Condvar::new(), limit }
@@ -92,6 +97,8 @@ impl<M> Pool<M> {
     /// Queues an entry, or joins the pending one with the same identity.
     pub fn submit(&self, identity: Option<Hash>, leaf: Vec<u8>, meta: M) -> Result<oneshot::Receiver<Outcome>, Full> {
         let (sender, receiver) = oneshot::channel();
+        // Hashed here, on the submitter's thread, and not while others wait for the queue.
+        let hash = hash_leaf(&leaf);
         let mut inner = self.lock();
         if let Some(joined) = identity.and_then(|identity| inner.joined.get_mut(&identity)) {
             if joined.len() >= MAX_JOINED {
@@ -113,7 +120,7 @@ impl<M> Pool<M> {
             inner.first_arrival = Some(Instant::now());
             self.arrived.notify_one();
         }
-        inner.queue.push_back(Entry { identity, leaf, meta, waiter: Some(sender) });
+        inner.queue.push_back(Entry { identity, leaf, hash, meta, waiter: Some(sender) });
         Ok(receiver)
     }
 
@@ -128,13 +135,14 @@ impl<M> Pool<M> {
         Ok(receiver)
     }
 
-    /// Blocks until a batch is due: its first entry is `interval` old, or `bytes` or `entries` are reached, or the pool is
-    /// closed; at most `idle` while there is nothing.
+    /// Blocks until a batch is due: the last one was taken `interval` ago and the first entry of this one has waited a tenth of
+    /// that for company, or `bytes` or `entries` are reached, or the pool is closed; at most `idle` while there is nothing.
     pub fn wait(&self, interval: Duration, bytes: usize, entries: usize, idle: Duration) {
         let deadline = Instant::now() + idle;
         let mut inner = self.lock();
         loop {
-            let due = inner.first_arrival.map(|first| first + interval);
+            let paced = inner.taken.map(|taken| taken + interval);
+            let due = inner.first_arrival.map(|first| paced.unwrap_or(first).max(first + interval / 10));
             let now = Instant::now();
             let full = inner.queued_bytes >= bytes || inner.queue.len() >= entries;
             if full || inner.closed || now >= due.unwrap_or(deadline) {
@@ -172,8 +180,11 @@ impl<M> Pool<M> {
         let count = count.count();
         let batch: VecDeque<_> = inner.queue.drain(..count).collect();
         inner.queued_bytes -= batch.iter().map(|entry| entry.leaf.len()).sum::<usize>();
-        // What stays has waited already.
-        inner.first_arrival = (!inner.queue.is_empty()).then(Instant::now);
+        let now = Instant::now();
+        if !batch.is_empty() {
+            inner.taken = Some(now);
+        }
+        inner.first_arrival = (!inner.queue.is_empty()).then_some(now);
         batch
     }
 
@@ -189,11 +200,13 @@ impl<M> Pool<M> {
         }
     }
 
-    /// Answers those who wait for a taken entry.
-    pub fn answer(&self, entry: &mut Entry<M>, outcome: &Outcome) {
-        // A receiver that is gone has stopped waiting; there is nobody to tell.
-        if let Some(waiter) = entry.waiter.take() {
-            let _ = waiter.send(outcome.clone());
+    /// Answers those who wait for taken entries, which are leaves of the view from `first` on.
+    pub fn answer(&self, entries: &mut [Entry<M>], first: u64, view: &Arc<View>) {
+        for (index, entry) in (first..).zip(entries) {
+            // A receiver that is gone has stopped waiting; there is nobody to tell.
+            if let Some(waiter) = entry.waiter.take() {
+                let _ = waiter.send(Outcome::Logged { index, view: view.clone() });
+            }
         }
     }
 
@@ -203,6 +216,21 @@ impl<M> Pool<M> {
         let (ready, late) = std::mem::take(&mut inner.late).into_iter().partition(|(index, _)| *index < view.tree.size);
         inner.late = late;
         for (index, waiter) in ready {
+            let _ = waiter.send(Outcome::Logged { index, view: view.clone() });
+        }
+    }
+
+    /// [`Pool::release`] for all entries of a round, which are leaves of the view from `first` on.
+    pub fn release_all(&self, entries: Vec<Entry<M>>, first: u64, view: &Arc<View>) {
+        let mut joined = Vec::new();
+        let mut inner = self.lock();
+        for (index, entry) in (first..).zip(&entries) {
+            inner.bytes = inner.bytes.saturating_sub(entry.leaf.len() + ENTRY_COST);
+            let waiting = entry.identity.and_then(|identity| inner.joined.remove(&identity)).unwrap_or_default();
+            joined.extend(waiting.into_iter().map(|waiter| (index, waiter)));
+        }
+        drop(inner);
+        for (index, waiter) in joined {
             let _ = waiter.send(Outcome::Logged { index, view: view.clone() });
         }
     }

@@ -105,7 +105,7 @@ fn finish_stage(store: &dyn Store, committed: &Tree) -> Result<(), OpenError> {
     }
     rewrite(store, &key)?;
     Phase::Spread.begins();
-    for (key, bytes) in stage.keyed() {
+    for (key, bytes) in stage.into_keyed() {
         put(store, &key, &bytes)?;
         rewrite(store, &key)?;
     }

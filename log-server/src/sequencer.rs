@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
+use crate::collect::Collector;
 use crate::gate::{Gate, Verdict};
 use crate::ledger::{Ledger, LedgerError, Phase};
 use crate::metrics::Metrics;
@@ -75,6 +76,8 @@ pub struct Sequencer<G: Gate> {
     recent: Option<Recent>,
     /// Where another witness policy may wait.
     reload: Reload,
+    /// What superseded partial tiles are left.
+    collector: Collector,
     /// When the published checkpoint last got cosignatures, by the log's clock; `None` since the start.
     refreshed: Option<u64>,
 }
@@ -86,7 +89,9 @@ impl<G: Gate> Sequencer<G> {
             let note = String::from_utf8_lossy(&published.note).into_owned();
             parts.shared.show(Arc::new(View { tree: published.tree, note, at: 0, round: None }));
         }
-        Self { parts, is_agreed: false, in_flight: Vec::new(), first: 0, recent: None, reload: Reload::default(), refreshed: None }
+        let collector = Collector::start(&**parts.ledger.store(), parts.ledger.published().map_or(0, |published| published.tree.size));
+        let (in_flight, reload) = (Vec::new(), Reload::default());
+        Self { parts, is_agreed: false, in_flight, first: 0, recent: None, reload, collector, refreshed: None }
     }
 
     /// The log's state.
@@ -180,17 +185,13 @@ impl<G: Gate> Sequencer<G> {
     /// Answers first, then indexes: an answer rests on the published checkpoint alone.
     fn finish(&mut self, view: &Arc<View>) -> Turn {
         Phase::Finish.begins();
-        let logged = |index| Outcome::Logged { index, view: view.clone() };
-        for (index, entry) in (self.first..).zip(&mut self.in_flight) {
-            self.parts.pool.answer(entry, &logged(index));
-        }
+        let mut entries = std::mem::take(&mut self.in_flight);
+        self.parts.pool.answer(&mut entries, self.first, view);
         self.parts.pool.answer_late(view);
-        let entries = std::mem::take(&mut self.in_flight);
         let recorded = if entries.is_empty() { Ok(()) } else { self.parts.gate.record(self.first, &entries, &view.tree) };
-        for (index, entry) in (self.first..).zip(entries) {
-            self.parts.pool.release(entry, &logged(index));
-        }
+        self.parts.pool.release_all(entries, self.first, view);
         self.parts.ledger.clean();
+        self.collector.published(&**self.parts.ledger.store(), view.tree.size);
         match recorded {
             Ok(()) => Turn::Worked,
             Err(broken) => self.stop(format!("the index cannot be written: {}", broken.0)),
@@ -229,11 +230,12 @@ impl<G: Gate> Sequencer<G> {
     fn commit(&mut self) -> Result<(), LedgerError> {
         let started = Instant::now();
         let leaves: Vec<&[u8]> = self.in_flight.iter().map(|entry| &entry.leaf[..]).collect();
-        let round = self.parts.ledger.prepare(&leaves, self.parts.clock.now())?;
+        let hashes = self.in_flight.iter().map(|entry| entry.hash).collect();
+        let round = self.parts.ledger.prepare(&leaves, hashes, self.parts.clock.now())?;
         let (stage, prover) = self.parts.ledger.commit(round)?;
         self.recent = Some(Recent { first: self.first, prover: Arc::new(prover) });
         self.parts.metrics.committed(self.in_flight.len());
-        self.parts.ledger.spread(&stage)?;
+        self.parts.ledger.spread(stage)?;
         self.parts.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
         Ok(())
     }

@@ -12,7 +12,6 @@ use attest::Judge;
 use client::cli::Advice;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use store::{Directory, Lock, Store};
 use tlog::Policy;
 use tokio::net::TcpListener;
@@ -22,7 +21,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::frozen::{self, Frozen};
 use crate::gate::{Gate, OpenGate};
-use crate::http::{App, Door, MEMORY_KIB, router};
+use crate::http::{App, Door, Front, MEMORY_KIB};
 use crate::keys::LogKeys;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
@@ -277,7 +276,7 @@ impl Server {
 
 /// Accepts connections, a limited number at a time. An error of one connection ends that connection.
 async fn accept(listener: &TcpListener, app: &Arc<App>, limits: Limits, graceful: &GracefulShutdown) {
-    let service = TowerToHyperService::new(router(app.clone()));
+    let service = Front::new(app.clone());
     let places = Arc::new(Semaphore::new(limits.connections));
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.header_time).max_buf_size(MAX_HEADERS).keep_alive(true);
@@ -399,7 +398,7 @@ fn pace(settings: &Settings) -> Pace {
 const DRAIN: Duration = Duration::from_secs(20);
 /// Longest time until a started server says that it is ready.
 const READY_TIME: Duration = Duration::from_secs(30);
-/// Longest time for a request's headers.
-const HEADER_TIME: Duration = Duration::from_secs(10);
+/// Longest time for a request's headers, and for a connection to be idle: as long as clients are used to.
+const HEADER_TIME: Duration = Duration::from_secs(60);
 /// Largest request head in bytes.
 const MAX_HEADERS: usize = 64 << 10;

@@ -11,6 +11,8 @@
 
 use tlog::{BundleId, Hash, Tile, Tree};
 
+use crate::layout;
+
 /// What one round of growth writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stage {
@@ -90,8 +92,9 @@ impl Stage {
 
     /// Store keys and bytes of all objects.
     #[must_use]
-    pub fn keyed(&self) -> Vec<(String, Vec<u8>)> {
-        self.objects().map(|(path, bytes)| (format!("public/{path}"), bytes.clone())).collect()
+    pub fn into_keyed(self) -> Vec<(String, Vec<u8>)> {
+        let bundles = self.bundles.into_iter().map(|(id, bytes)| (layout::bundle(&id), bytes));
+        bundles.chain(self.tiles.into_iter().map(|(tile, bytes)| (layout::tile(&tile), bytes))).collect()
     }
 }
 

@@ -65,13 +65,20 @@ impl TlogProof {
     /// The text.
     #[must_use]
     pub fn encode(&self) -> String {
-        let mut whole = String::from(HEADER);
-        if let Some(extra) = self.extra.as_ref().filter(|extra| !extra.is_empty()) {
+        Self::encode_parts(self.extra.as_deref(), self.index, &self.proof, &self.checkpoint.encode())
+    }
+
+    /// The text made of its parts, for a log that has the checkpoint's text at hand and proves many leaves under it.
+    #[must_use]
+    pub fn encode_parts(extra: Option<&[u8]>, index: u64, proof: &InclusionProof, checkpoint: &str) -> String {
+        let mut whole = String::with_capacity(HEADER.len() + 64 + proof.0.len() * 45 + checkpoint.len());
+        whole.push_str(HEADER);
+        if let Some(extra) = extra.filter(|extra| !extra.is_empty()) {
             whole.push_str(&alloc::format!("extra {}\n", text::encode_base64(extra)));
         }
-        whole.push_str(&alloc::format!("index {}\n", self.index));
-        text::push_hashes(&mut whole, &self.proof.0);
-        whole.push_str(&self.checkpoint.encode());
+        whole.push_str(&alloc::format!("index {index}\n"));
+        text::push_hashes(&mut whole, &proof.0);
+        whole.push_str(checkpoint);
         whole
     }
 

@@ -9,13 +9,18 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::{App, Door, Problem, body, problem};
 
+/// The route as the router has it.
+pub async fn route(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, Problem> {
+    add(&app, request).await
+}
+
 /// Answers 200 with the index, or 202 if it was not published within the wait.
-pub async fn add(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, Problem> {
+pub async fn add(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     let Door::Open(pool) = &app.door else { return Err(Problem::NotFound) };
     app.accepting()?;
     let wait = body::wait(request.uri().query())?;
     let leaf = body::read(request, tlog::bundle::MAX_ENTRY, body::ENTRY_TIME).await?;
-    let receiver = pool.submit(None, leaf.into(), ())?;
+    let receiver = pool.submit(None, leaf.to_vec(), ())?;
     match tokio::time::timeout(wait, receiver).await {
         Err(_) => Ok(StatusCode::ACCEPTED.into_response()),
         Ok(outcome) => {

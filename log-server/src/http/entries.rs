@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use tlog::{SignedCheckpoint, TlogProof, hash_leaf};
+use tlog::{TlogProof, hash_leaf};
 use tokio::sync::oneshot::Receiver;
 
 use super::{App, Problem, body, problem, reads};
@@ -28,16 +28,21 @@ pub enum Standing {
 /// Index and published tree of an entry.
 pub type Place = (u64, Arc<View>);
 
+/// The route as the router has it.
+pub async fn route(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, Problem> {
+    submit(&app, request).await
+}
+
 /// Answers 200 with the proof, or 202 if it was not published within the wait.
-pub async fn submit(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, Problem> {
+pub async fn submit(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     let desk = app.desk()?.clone();
     app.accepting()?;
     let wait = body::wait(request.uri().query())?;
     let leaf = body::read(request, attest::envelope::MAX_BYTES, body::ENTRY_TIME).await?;
     // An envelope takes some fifty microseconds to check: not worth another thread.
-    let standing = admit(&app, &desk, &leaf)?;
+    let standing = admit(app, &desk, &leaf)?;
     match place(standing, wait).await? {
-        Some((index, view)) => proof(&app, index, &view, &leaf),
+        Some((index, view)) => proof(app, index, &view, &leaf),
         None => Ok(StatusCode::ACCEPTED.into_response()),
     }
 }
@@ -73,7 +78,6 @@ pub async fn place(standing: Standing, wait: Duration) -> Result<Option<Place>, 
 fn proof(app: &App, index: u64, view: &View, submitted: &[u8]) -> Result<Response, Problem> {
     let (stored, proof) = prover::inclusion(&*prover::prover(&*app.store, view, &[index])?, index)?;
     let extra = if stored == hash_leaf(submitted) { None } else { Some(Entries::new(&*app.store, view.tree.size).leaf(index)?) };
-    let checkpoint = SignedCheckpoint::parse(view.note.as_bytes()).map_err(|_| Problem::Broken)?;
-    let text = TlogProof { extra, index, proof, checkpoint }.encode();
+    let text = TlogProof::encode_parts(extra.as_deref(), index, &proof, &view.note);
     Ok(reads::typed("text/plain; charset=utf-8", "no-store", text.into_bytes()))
 }

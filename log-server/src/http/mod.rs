@@ -11,16 +11,19 @@ mod manifest;
 mod problem;
 mod reads;
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, Method, header};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post, put};
 use store::Store;
 use tokio::sync::Semaphore;
+use tower::util::ServiceExt as _;
 
 use crate::clock::Clock;
 use crate::frozen::Frozen;
@@ -95,8 +98,8 @@ impl Door {
     }
 }
 
-/// All routes.
-pub fn router(app: Arc<App>) -> Router {
+/// The routes that [`Front`] leaves to it: all, for a wrong method or path is answered here, too.
+fn router(app: Arc<App>) -> Router {
     let mut router = Router::new()
         .route("/checkpoint", get(reads::checkpoint))
         .route("/tile/{*path}", get(reads::tile))
@@ -104,10 +107,10 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/metrics", get(reads::metrics))
         .route("/healthz", get(reads::health));
     router = match &app.door {
-        Door::Open(_) => router.route("/add", post(add::add)),
+        Door::Open(_) => router.route("/add", post(add::route)),
         Door::Roles(_) => router
             .route("/manifest/{root}", put(manifest::store).get(manifest::read))
-            .route("/entries", post(entries::submit))
+            .route("/entries", post(entries::route))
             .route("/entries/batch", post(batch::submit))
             .route("/lookup", post(lookup::lookup)),
     };
@@ -115,10 +118,48 @@ pub fn router(app: Arc<App>) -> Router {
     router.fallback(reads::nothing).layer(count).with_state(app)
 }
 
-async fn count(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let mut response = next.run(linger::drained(request)).await;
+/// What answers on a connection: the routes that every entry takes are called directly, the router has the others.
+#[derive(Clone)]
+pub struct Front {
+    app: Arc<App>,
+    router: Router,
+}
+
+impl Front {
+    /// All routes over one log.
+    #[must_use]
+    pub fn new(app: Arc<App>) -> Self {
+        Self { router: router(app.clone()), app }
+    }
+}
+
+impl hyper::service::Service<hyper::Request<hyper::body::Incoming>> for Front {
+    type Response = Response;
+    type Error = std::convert::Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Self::Error>> + Send>>;
+
+    fn call(&self, request: hyper::Request<hyper::body::Incoming>) -> Self::Future {
+        let (app, request) = (self.app.clone(), request.map(Body::new));
+        match (&app.door, request.method(), request.uri().path()) {
+            (Door::Open(_), &Method::POST, "/add") => {
+                Box::pin(async move { Ok(counted(&app, add::add(&app, linger::drained(request)).await)) })
+            }
+            (Door::Roles(_), &Method::POST, "/entries") => {
+                Box::pin(async move { Ok(counted(&app, entries::submit(&app, linger::drained(request)).await)) })
+            }
+            _ => Box::pin(self.router.clone().oneshot(request)),
+        }
+    }
+}
+
+fn counted(app: &App, answer: Result<Response, Problem>) -> Response {
+    let mut response = answer.into_response();
     // Whatever a log says, its refusals included, any web page may read.
     response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     app.metrics.answered(response.status().as_u16());
     response
+}
+
+async fn count(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    counted(&app, Ok(next.run(linger::drained(request)).await))
 }
