@@ -4,13 +4,14 @@
 //! index that misses silently would let a duplicate in; hits are compared with the stored leaf. Its commits need no fsync: what a
 //! crash loses is replayed.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction};
+use redb::{Database, Durability, ReadOnlyTable, ReadableDatabase as _, ReadableTable as _, Table, TableDefinition, WriteTransaction};
 use tlog::{Hash, Tree};
 
 /// Why the index is of no use.
@@ -78,6 +79,7 @@ impl Index {
             .write(true, |transaction| {
                 transaction.open_table(IDENTITIES)?;
                 transaction.open_table(TERMS)?;
+                transaction.open_table(GROUPS)?;
                 transaction.open_table(MANIFESTS)?;
                 let mut state = transaction.open_table(STATE)?;
                 let version = state.get("version")?.map(|version| version.value().to_vec());
@@ -109,7 +111,7 @@ impl Index {
             let mut manifests = transaction.open_table(MANIFESTS)?;
             for (index, row) in (first..).zip(rows) {
                 identities.insert(row.identity.as_bytes(), index)?;
-                for term in &row.terms {
+                for term in row.terms.iter().filter(|term| !is_common(term)) {
                     terms.insert(&term_key(term, index), ())?;
                 }
                 if let Some(root) = &row.manifest {
@@ -118,6 +120,7 @@ impl Index {
                     manifests.insert(root.as_bytes(), &ManifestRow { uploaded: 0, ..known }.encode())?;
                 }
             }
+            extend_groups(&mut transaction.open_table(GROUPS)?, first, rows)?;
             let mut bytes = tree.size.to_be_bytes().to_vec();
             bytes.extend_from_slice(tree.root.as_bytes());
             transaction.open_table(STATE)?.insert("tree", &bytes[..])?;
@@ -137,6 +140,9 @@ impl Index {
     /// Leaves of this interval that may have this term, in order; at most `limit`. The caller compares with the leaf.
     pub fn with_term(&self, term: &str, leaves: Range<u64>, limit: usize) -> Result<Vec<u64>, IndexError> {
         self.read(|transaction| {
+            if is_common(term) {
+                return with_common(&transaction.open_table(GROUPS)?, term, &leaves, limit);
+            }
             let table = transaction.open_table(TERMS)?;
             let (from, to) = (term_key(term, leaves.start), term_key(term, leaves.end));
             let found = table.range::<&[u8; TERM_KEY]>(&from..&to)?;
@@ -237,6 +243,52 @@ fn guarded<T>(body: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexEr
     caught.unwrap_or_else(|_| Err(IndexError::Stale("its file is damaged".to_owned())))
 }
 
+/// Whether a term stands in a great part of all leaves: those are kept as a bit for each leaf, 256 to a row.
+fn is_common(term: &str) -> bool {
+    term.starts_with("type:")
+}
+
+fn extend_groups(table: &mut Table<'_, &[u8; TERM_KEY], &[u8; GROUP]>, first: u64, rows: &[Row]) -> Result<(), redb::Error> {
+    let mut groups: BTreeMap<[u8; TERM_KEY], [u8; GROUP]> = BTreeMap::new();
+    for (index, row) in (first..).zip(rows) {
+        for term in row.terms.iter().filter(|term| is_common(term)) {
+            let bits = groups.entry(term_key(term, index / LEAVES)).or_insert([0; GROUP]);
+            let (byte, bit) = ((index % LEAVES / 8) as usize, index % 8);
+            bits[byte] |= 1 << bit;
+        }
+    }
+    for (key, bits) in groups {
+        let stored = table.get(&key)?.map_or([0; GROUP], |stored| *stored.value());
+        let merged: [u8; GROUP] = std::array::from_fn(|at| bits[at] | stored[at]);
+        table.insert(&key, &merged)?;
+    }
+    Ok(())
+}
+
+fn with_common(
+    table: &ReadOnlyTable<&'static [u8; TERM_KEY], &'static [u8; GROUP]>,
+    term: &str,
+    wanted: &Range<u64>,
+    limit: usize,
+) -> Result<Vec<u64>, redb::Error> {
+    let (from, to) = (term_key(term, wanted.start / LEAVES), term_key(term, wanted.end.div_ceil(LEAVES)));
+    if from >= to {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    for row in table.range::<&[u8; TERM_KEY]>(&from..&to)? {
+        let (key, bits) = row?;
+        let (group, bits) = (index_of(key.value()), *bits.value());
+        let leaves = (0..LEAVES).filter(|leaf| bits[(leaf / 8) as usize] >> (leaf % 8) & 1 == 1);
+        found.extend(leaves.map(|leaf| group * LEAVES + leaf).filter(|index| wanted.contains(index)));
+        if found.len() >= limit {
+            found.truncate(limit);
+            break;
+        }
+    }
+    Ok(found)
+}
+
 /// Half of the term's hash and the index: hits are compared with the leaf, so that half is enough.
 fn term_key(term: &str, index: u64) -> [u8; TERM_KEY] {
     let mut key = [0; TERM_KEY];
@@ -253,10 +305,14 @@ fn index_of(key: &[u8; TERM_KEY]) -> u64 {
 
 const TERM_KEY: usize = 24;
 const MANIFEST_ROW: usize = 88;
-const VERSION: &[u8] = b"tallystick/index/v1";
+/// Leaves in a row of `GROUPS`, and its bytes.
+const LEAVES: u64 = 256;
+const GROUP: usize = 32;
+const VERSION: &[u8] = b"tallystick/index/v2";
 const STATE: TableDefinition<&str, &[u8]> = TableDefinition::new("state");
 const IDENTITIES: TableDefinition<&[u8; 32], u64> = TableDefinition::new("identities");
 const TERMS: TableDefinition<&[u8; TERM_KEY], ()> = TableDefinition::new("terms");
+const GROUPS: TableDefinition<&[u8; TERM_KEY], &[u8; GROUP]> = TableDefinition::new("groups");
 const MANIFESTS: TableDefinition<&[u8; 32], &[u8; MANIFEST_ROW]> = TableDefinition::new("manifests");
 /// Bytes of pages that are kept in memory.
 const CACHE: usize = 32 << 20;
@@ -286,6 +342,25 @@ mod tests {
         assert_eq!(index.with_term("pkg:1", 0..7, 10), Ok(vec![1, 4]));
         assert_eq!(index.with_term("pkg:1", 0..4, 10), Ok(vec![1]));
         assert_eq!(index.with_term("type:x/v1", 0..7, 3), Ok(vec![0, 1, 2]));
+    }
+
+    #[test]
+    fn common_terms_are_found_over_rounds_and_groups() {
+        let dir = tempfile::tempdir().unwrap();
+        let index = Index::open(&dir.path().join("i")).unwrap();
+        let row =
+            |n: u64| Row { identity: Hash::digest(&n.to_be_bytes()), terms: [n.to_string(), format!("type:{}", n % 3)], manifest: None };
+        let ends = [0, 1, 255, 256, 700, 701, 1_300];
+        for (first, end) in ends.into_iter().zip(&ends[1..]) {
+            index.extend(first, &(first..*end).map(row).collect::<Vec<_>>(), &tree(*end)).unwrap();
+        }
+        let expected = |leaves: Range<u64>| leaves.filter(|n| n % 3 == 2).collect::<Vec<_>>();
+        for end in [0, 1, 3, 255, 256, 257, 512, 1_299, 1_300] {
+            assert_eq!(index.with_term("type:2", 0..end, 10_000), Ok(expected(0..end)), "up to {end}");
+            assert_eq!(index.with_term("type:2", end..1_300, 10_000), Ok(expected(end..1_300)), "from {end}");
+        }
+        assert_eq!(index.with_term("type:2", 0..1_300, 5), Ok(expected(0..1_300)[..5].to_vec()));
+        assert_eq!(index.with_term("type:3", 0..1_300, 5), Ok(vec![]));
     }
 
     #[test]
