@@ -124,10 +124,10 @@ fn default_batch_interval() -> u64 {
     100
 }
 fn default_batch_bytes() -> usize {
-    16 << 20
+    8 << 20
 }
 fn default_batch_entries() -> usize {
-    16_384
+    8_192
 }
 fn default_queue_bytes() -> usize {
     32 << 20
