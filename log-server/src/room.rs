@@ -51,4 +51,4 @@ impl Room {
 }
 
 /// How long an answer of the file system is used.
-const AGE: Duration = Duration::from_millis(500);
+const AGE: Duration = Duration::from_millis(50);
