@@ -6,7 +6,7 @@ SOAK_SECONDS ?= 120
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 TOOLS = cc podman runc debootstrap mmdebstrap minisign bsdtar mtree strace faketime gpgv gpg apt-ftparchive dpkg-deb python3 unshare setcap curl xz zstd ip
 
-.PHONY: help build demo test lint unit no-std fuzz soak crash bench bench-large bench-fsck deps clean
+.PHONY: help build demo test lint unit no-std fuzz soak crash bench bench-large bench-fsck bench-verify deps clean
 
 help:
 	@echo "make demo    the main job on real packages: log, witnesses, builders, verdicts"
@@ -18,6 +18,7 @@ help:
 	@echo "make bench-fsck   entries a second that fsck checks, and the limit of the hash"
 	@echo "make soak    mixed load and random kills for SOAK_SECONDS=$(SOAK_SECONDS)"
 	@echo "make crash   power cuts, failing calls, flipped bits and injected faults: all or many, not a few"
+	@echo "make bench-verify  how long this machine's packages take to verify, beside cat, openssl, sha256sum, debsums and dpkg"
 	@echo "make build   the four programs, in target/release"
 
 deps:
@@ -65,6 +66,11 @@ soak: build
 crash: deps
 	TALLY_CASES=many $(CARGO) test --locked -p tally-log --test power --test faults --test injected --test disk -- --nocapture
 	$(CARGO) test --locked -p tally-witness --test power --test crash -- --nocapture
+
+# How long this machine's own packages take, beside what only reads or hashes the same files; the claims are made on the spot.
+bench-verify:
+	@mkdir -p $(TARGET)/bench
+	@VERIFY_BENCH_SLOW=1 $(CARGO) bench --locked -q -p tally --bench verify | tee $(TARGET)/bench/verify.json
 
 clean:
 	$(CARGO) clean
