@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use client::LogClient;
 use client::http::FetchError;
-use client::log::Submitted;
+use client::log::{BatchLine, Submitted};
 use futures_util::{StreamExt as _, stream};
 use tlog::{Hash, Policy, Signer, TlogProof, hash_leaf};
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -36,7 +37,12 @@ pub struct Sender<'a> {
     policy: Option<Policy>,
     spool: &'a Spool,
     signer: &'a dyn Signer,
+    /// Manifests that the log has.
     stored: Mutex<BTreeSet<Hash>>,
+    /// Entries that the log found unfounded once: their manifest is stored again, and the next such answer is final.
+    doubted: Mutex<BTreeSet<Hash>>,
+    /// Set when the log turns out not to take batches.
+    singly: AtomicBool,
 }
 
 /// One attempt's result.
@@ -46,13 +52,18 @@ enum Attempt {
     Later { reason: String, after: Option<Duration> },
 }
 
+/// What an attempt came to for each entry of a part of the spool.
+type Attempts<'a> = Vec<(&'a Item, Attempt)>;
+
 impl<'a> Sender<'a> {
     /// A sender to a log; with a policy, receipts must satisfy its quorum too.
     ///
     /// # Errors
     /// If the URL cannot be used.
     pub fn new(target: &'a LogTarget, policy: Option<Policy>, spool: &'a Spool, signer: &'a dyn Signer) -> Result<Self, FetchError> {
-        Ok(Self { client: LogClient::new(&target.url)?, target, policy, spool, signer, stored: Mutex::default() })
+        let client = LogClient::new(&target.url)?;
+        let (stored, doubted, singly) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
+        Ok(Self { client, target, policy, spool, signer, stored, doubted, singly })
     }
 
     /// Sends everything that waits; each envelope is tried at least once, and again until `patience` ends.
@@ -64,75 +75,171 @@ impl<'a> Sender<'a> {
         let items = self.spool.waiting()?;
         let step = progress.bar("sending", items.len());
         let mut outcome = Outcome::default();
-        let mut results =
-            stream::iter(&items).map(|item| async move { (item, self.deliver(item, deadline).await) }).buffer_unordered(PARALLEL);
-        while let Some((item, result)) = results.next().await {
-            let name = format!("{} of {}", item.statement.kind().short_name(), item.statement.subject.name);
-            match result? {
-                Attempt::Logged(receipt) => {
-                    self.spool.logged(&item.id, &receipt)?;
-                    outcome.logged += 1;
-                }
-                Attempt::Refused(reason) => {
-                    self.spool.refuse(&item.id, &reason)?;
-                    outcome.refused.push((name, reason));
-                }
-                Attempt::Later { reason, .. } => {
-                    outcome.waiting += 1;
-                    outcome.last = Some(reason);
+        let mut left: Vec<&Item> = Vec::new();
+        for item in &items {
+            // A receipt that a crash kept from its envelope.
+            match self.spool.receipt(&item.id)?.filter(|receipt| self.check(item, receipt).is_ok()) {
+                Some(receipt) => self.settle(item, Attempt::Logged(receipt), &mut outcome)?,
+                None => left.push(item),
+            }
+        }
+        for tried in 0.. {
+            let last = deadline.max(Instant::now() + FIRST_TRY);
+            let mut parts = stream::iter(self.parts(&left)).map(|part| self.attempt(part, last)).buffer_unordered(PARALLEL_PARTS);
+            let (mut later, mut pause_for) = (Vec::new(), None);
+            while let Some(attempts) = parts.next().await {
+                for (item, attempt) in attempts? {
+                    if let Attempt::Later { reason, after } = attempt {
+                        tracing::debug!("{} waits: {reason}", item.id);
+                        (outcome.last, pause_for) = (Some(reason), pause_for.max(after));
+                        later.push(item);
+                    } else {
+                        self.settle(item, attempt, &mut outcome)?;
+                        step.advance();
+                    }
                 }
             }
-            step.advance();
+            drop(parts);
+            left = later;
+            let next = Instant::now() + pause(tried, pause_for);
+            if left.is_empty() || next >= deadline {
+                break;
+            }
+            sleep_until(next).await;
         }
+        outcome.waiting = left.len();
+        outcome.last = outcome.last.filter(|_| outcome.waiting > 0);
         outcome.refused.sort();
         Ok(outcome)
     }
 
-    /// Tries until there is a result or the time is over.
-    async fn deliver(&self, item: &Item, deadline: Instant) -> Result<Attempt, SpoolError> {
-        if let Some(receipt) = self.spool.receipt(&item.id)?.filter(|receipt| self.check(item, receipt).is_ok()) {
-            return Ok(Attempt::Logged(receipt));
-        }
-        let mut tried: u32 = 0;
-        loop {
-            let last = deadline.max(Instant::now() + FIRST_TRY);
-            let attempt = match timeout_at(last, self.attempt(item, last, tried)).await {
-                Ok(attempt) => attempt?,
-                Err(_) => Attempt::Later { reason: "the log did not answer in time".to_owned(), after: None },
-            };
-            let Attempt::Later { reason, after } = attempt else { return Ok(attempt) };
-            tracing::debug!("{} waits: {reason}", item.id);
-            let next = Instant::now() + pause(tried, after);
-            tried += 1;
-            if next >= deadline {
-                return Ok(Attempt::Later { reason, after });
+    /// Parts that fit into one batch each.
+    fn parts<'i>(&self, items: &[&'i Item]) -> Vec<Vec<&'i Item>> {
+        let mut parts: Vec<Vec<&Item>> = Vec::new();
+        let mut bytes = usize::MAX;
+        for item in items {
+            bytes = bytes.saturating_add(item.bytes.len() + 1);
+            match parts.last_mut() {
+                Some(part) if bytes <= BATCH_BYTES && part.len() < BATCH_LINES => part.push(item),
+                _ => {
+                    bytes = item.bytes.len() + 1;
+                    parts.push(vec![item]);
+                }
             }
-            sleep_until(next).await;
+        }
+        parts
+    }
+
+    /// Writes down what is final.
+    fn settle(&self, item: &Item, attempt: Attempt, outcome: &mut Outcome) -> Result<(), SpoolError> {
+        match attempt {
+            Attempt::Logged(receipt) => {
+                self.spool.logged(&item.id, &receipt)?;
+                outcome.logged += 1;
+            }
+            Attempt::Refused(reason) => {
+                self.spool.refuse(&item.id, &reason)?;
+                outcome.refused.push((format!("{} of {}", item.statement.kind().short_name(), item.statement.subject.name), reason));
+            }
+            Attempt::Later { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// One try for each entry of a part: its manifest, then itself together with the others.
+    async fn attempt<'i>(&self, part: Vec<&'i Item>, last: Instant) -> Result<Attempts<'i>, SpoolError> {
+        let mut attempts = Vec::new();
+        let mut ready = Vec::new();
+        let mut manifests = stream::iter(part).map(|item| async move { (item, self.manifest(item, last).await) }).buffered(PARALLEL);
+        while let Some((item, result)) = manifests.next().await {
+            match result? {
+                Some(attempt) => attempts.push((item, attempt)),
+                None => ready.push(item),
+            }
+        }
+        if ready.is_empty() {
+            return Ok(attempts);
+        }
+        let batch = if self.singly.load(Ordering::Relaxed) { None } else { self.batch(&ready, last).await };
+        match batch {
+            Some(batch) => attempts.extend(batch),
+            None => {
+                let one = |item: &'i Item| async move { (item, self.single(item, last).await) };
+                attempts.extend(stream::iter(ready).map(one).buffer_unordered(PARALLEL).collect::<Vec<_>>().await);
+            }
+        }
+        Ok(attempts)
+    }
+
+    /// Stores the manifest that an entry rests on, if the log does not have it; an attempt if that failed.
+    async fn manifest(&self, item: &Item, last: Instant) -> Result<Option<Attempt>, SpoolError> {
+        let Some(root) = item.manifest().filter(|root| !lock(&self.stored).contains(root)) else { return Ok(None) };
+        let text = self.spool.manifest(&root)?;
+        let put = self.client.put_manifest(&self.target.origin, &root, text, self.signer);
+        Ok(match timeout_at(last, put).await {
+            Ok(Ok(())) => {
+                lock(&self.stored).insert(root);
+                None
+            }
+            Ok(Err(error)) => Some(self.judge(item, &error)),
+            Err(_) => Some(too_late()),
+        })
+    }
+
+    /// All entries in one request; `None` if the log does not take it as one, and has to be asked about each.
+    async fn batch<'i>(&self, items: &[&'i Item], last: Instant) -> Option<Attempts<'i>> {
+        let entries: Vec<&[u8]> = items.iter().map(|item| item.bytes.as_slice()).collect();
+        let for_all = |attempt: &dyn Fn(&Item) -> Attempt| Some(items.iter().map(|item| (*item, attempt(item))).collect());
+        match timeout_at(last, self.client.submit_batch(&entries, wait_until(last))).await {
+            Err(_) => for_all(&|_| too_late()),
+            Ok(Err(FetchError::Status { status: 400..=407 | 409..=428 | 430..=499, .. })) => {
+                self.singly.store(true, Ordering::Relaxed);
+                None
+            }
+            Ok(Err(error)) => for_all(&|item| self.judge(item, &error)),
+            Ok(Ok(lines)) => Some(items.iter().zip(lines).map(|(item, line)| (*item, self.line(item, line))).collect()),
         }
     }
 
-    async fn attempt(&self, item: &Item, last: Instant, tried: u32) -> Result<Attempt, SpoolError> {
-        if let Some(root) = item.manifest()
-            && !self.lock().contains(&root)
-        {
-            let text = self.spool.manifest(&root)?;
-            match self.client.put_manifest(&self.target.origin, &root, text, self.signer).await {
-                Ok(()) => drop(self.lock().insert(root)),
-                Err(error) => return Ok(judge(&error, tried)),
+    fn line(&self, item: &Item, line: BatchLine) -> Attempt {
+        match line {
+            BatchLine::Submitted(submitted) => self.submitted(item, submitted),
+            BatchLine::Refused { status, reason } => {
+                self.judge(item, &FetchError::Status { url: "entries/batch".to_owned(), status, reason, retry_after: None })
             }
         }
-        let wait = last.saturating_duration_since(Instant::now()).min(WAIT);
-        Ok(match self.client.submit(item.bytes.clone(), wait).await {
-            Ok(Submitted::Proven(proof)) => self.receipt(item, &proof),
-            Ok(Submitted::Pending) => Attempt::Later { reason: "the log has not published it yet".to_owned(), after: Some(Duration::ZERO) },
-            Err(error) => {
+    }
+
+    async fn single(&self, item: &Item, last: Instant) -> Attempt {
+        match timeout_at(last, self.client.submit(item.bytes.clone(), wait_until(last))).await {
+            Ok(Ok(submitted)) => self.submitted(item, submitted),
+            Ok(Err(error)) => self.judge(item, &error),
+            Err(_) => too_late(),
+        }
+    }
+
+    fn submitted(&self, item: &Item, submitted: Submitted) -> Attempt {
+        match submitted {
+            Submitted::Proven(proof) => self.receipt(item, &proof),
+            Submitted::Pending => Attempt::Later { reason: "the log has not published it yet".to_owned(), after: None },
+        }
+    }
+
+    /// Whether trying again can help (`specs/builder.md`, section 6): 400, 403 and 413 are final; 422 is final once the manifest was stored
+    /// again; all else may pass, down to a wrong address, which a person can put right.
+    fn judge(&self, item: &Item, error: &FetchError) -> Attempt {
+        let reason = error.to_string();
+        match error {
+            FetchError::Status { status: 400 | 403 | 413, .. } => Attempt::Refused(reason),
+            FetchError::Status { status: 422, .. } => {
                 // The log lost the manifest, or never had it: it is stored again before the next try.
-                if let (Some(422), Some(root)) = (error.status(), item.manifest()) {
-                    self.lock().remove(&root);
-                }
-                judge(&error, tried)
+                item.manifest().map(|root| lock(&self.stored).remove(&root));
+                let is_first = lock(&self.doubted).insert(item.id);
+                if is_first { Attempt::Later { reason, after: None } } else { Attempt::Refused(reason) }
             }
-        })
+            FetchError::Status { retry_after, .. } => Attempt::Later { reason, after: retry_after.map(Duration::from_secs) },
+            _ => Attempt::Later { reason, after: None },
+        }
     }
 
     fn receipt(&self, item: &Item, proof: &TlogProof) -> Attempt {
@@ -154,23 +261,20 @@ impl<'a> Sender<'a> {
         }
         proof.proof.verify(&checkpoint.tree(), proof.index, &hash_leaf(&item.bytes)).map_err(|error| format!("{error:?}"))
     }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<Hash>> {
-        // The set is whole after every single operation, also of a thread that panicked.
-        self.stored.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
 }
 
-/// Whether trying again can help (`specs/log.md`): 400, 403 and 413 are final; 422 is final once the manifest was stored again; all else
-/// may pass, down to a wrong address, which a person can put right.
-fn judge(error: &FetchError, tried: u32) -> Attempt {
-    let reason = error.to_string();
-    match error {
-        FetchError::Status { status: 400 | 403 | 413, .. } => Attempt::Refused(reason),
-        FetchError::Status { status: 422, .. } if tried > 0 => Attempt::Refused(reason),
-        FetchError::Status { retry_after, .. } => Attempt::Later { reason, after: retry_after.map(Duration::from_secs) },
-        _ => Attempt::Later { reason, after: None },
-    }
+fn too_late() -> Attempt {
+    Attempt::Later { reason: "the log did not answer in time".to_owned(), after: None }
+}
+
+/// How long the log may keep a submission before it answers.
+fn wait_until(last: Instant) -> Duration {
+    last.saturating_duration_since(Instant::now()).min(WAIT)
+}
+
+fn lock(set: &Mutex<BTreeSet<Hash>>) -> std::sync::MutexGuard<'_, BTreeSet<Hash>> {
+    // A set is whole after every single operation, also of a thread that panicked.
+    set.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// How long to wait after a failed try: twice as long each time, between half and all of it by chance so that builders do not come in
@@ -183,8 +287,13 @@ fn pause(tried: u32, after: Option<Duration>) -> Duration {
     pause.max(after.unwrap_or_default().min(LONGEST_AFTER))
 }
 
-/// Requests at a time.
+/// Manifests, or single entries, at a time.
 const PARALLEL: usize = 16;
+/// Batches at a time.
+const PARALLEL_PARTS: usize = 2;
+/// Lines and bytes of one batch: a quarter of what the log takes, so that one is answered before the next is due.
+const BATCH_LINES: usize = 1000;
+const BATCH_BYTES: usize = 4 << 20;
 /// What a submission waits for its proof.
 const WAIT: Duration = Duration::from_secs(30);
 /// Even without patience, one try has this long.
@@ -206,21 +315,5 @@ mod tests {
         }
         assert!(pause(0, Some(Duration::from_secs(7))) >= Duration::from_secs(7));
         assert!(pause(0, Some(Duration::from_secs(100_000))) <= LONGEST_AFTER);
-    }
-
-    #[test]
-    fn only_what_cannot_pass_is_final() {
-        let status = |status, retry_after| FetchError::Status { url: String::new(), status, reason: String::new(), retry_after };
-        let is_final = |error: &FetchError, tried| matches!(judge(error, tried), Attempt::Refused(_));
-        for code in [400, 403, 413] {
-            assert!(is_final(&status(code, None), 0));
-        }
-        assert!(!is_final(&status(422, None), 0) && is_final(&status(422, None), 1));
-        for code in [404, 408, 429, 500, 503] {
-            assert!(!is_final(&status(code, None), 9), "{code}");
-        }
-        let unreachable = FetchError::Unreachable { url: String::new(), reason: String::new() };
-        assert!(!is_final(&unreachable, 9));
-        assert!(matches!(judge(&status(503, Some(3)), 0), Attempt::Later { after: Some(after), .. } if after.as_secs() == 3));
     }
 }

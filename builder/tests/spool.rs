@@ -76,16 +76,18 @@ async fn every_fault_passes_and_nothing_is_lost() {
         Fault::Slow(300),
     ];
     for fault in faults {
-        for path in ["/entries", "/manifest"] {
+        for (path, only_singles) in [("/entries", false), ("/entries", true), ("/manifest", false)] {
             let dir = tempfile::tempdir().unwrap();
             let (home, _) = support::builder(dir.path(), "b");
             let log = Log::start();
+            log.state.lock().unwrap().only_singles = only_singles;
             say(&home, 1);
             log.fail(path, &[fault]);
             let outcome = send(&home, &log, 20).await;
             assert_eq!((outcome.logged, outcome.waiting, outcome.refused.len()), (2, 0, 0), "{fault:?} {path} {outcome:?}");
             let state = log.state.lock().unwrap();
-            assert!(state.requests >= 3 && state.faults[path].is_empty(), "{fault:?}");
+            assert!(state.requests >= 2 && state.faults[path].is_empty(), "{fault:?}");
+            assert_eq!(state.batches == 0, only_singles);
             drop(state);
             assert_whole(&home, &log, 2);
         }
@@ -94,10 +96,11 @@ async fn every_fault_passes_and_nothing_is_lost() {
 
 #[tokio::test]
 async fn refusals_are_kept_with_their_reason_and_can_be_said_again() {
-    for status in [400, 403, 413] {
+    for (status, only_singles) in [400, 403, 413].into_iter().flat_map(|status| [(status, false), (status, true)]) {
         let dir = tempfile::tempdir().unwrap();
         let (home, _) = support::builder(dir.path(), "b");
         let log = Log::start();
+        log.state.lock().unwrap().only_singles = only_singles;
         say(&home, 1);
         log.fail("/entries", &[Fault::Status(status, None); 2]);
         let outcome = send(&home, &log, 5).await;
@@ -110,6 +113,22 @@ async fn refusals_are_kept_with_their_reason_and_can_be_said_again() {
         assert_eq!(Spool::new(&home).refused().unwrap(), []);
         assert_eq!(send(&home, &log, 5).await.logged, 2);
     }
+}
+
+#[tokio::test]
+async fn a_refused_line_does_not_touch_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let (home, _) = support::builder(dir.path(), "b");
+    let log = Log::start();
+    (0..6).for_each(|number| say(&home, number));
+    log.fail("/entries", &[Fault::Slow(0), Fault::Status(403, None), Fault::Slow(0), Fault::Pending, Fault::Status(500, None)]);
+    let outcome = send(&home, &log, 20).await;
+    assert_eq!((outcome.logged, outcome.refused.len(), outcome.waiting), (11, 1, 0), "{outcome:?}");
+    let state = log.state.lock().unwrap();
+    assert_eq!((state.batches, state.requests, state.entries.len()), (2, 6 + 2, 11), "six manifests, and two batches for twelve entries");
+    drop(state);
+    let spool = Spool::new(&home);
+    assert_eq!((spool.receipts().unwrap(), spool.refused().unwrap().len()), (11, 1));
 }
 
 #[tokio::test]

@@ -160,14 +160,18 @@ async fn read(url: &str, mut response: Response, limit: usize) -> Result<Vec<u8>
 async fn refusal(url: String, status: StatusCode, response: Response) -> FetchError {
     let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
     let body = read(&url, response, MAX_REASON).await.unwrap_or_default();
-    let text = String::from_utf8_lossy(&body);
-    let reason = text.lines().next().unwrap_or("").chars().filter(|c| !c.is_control()).collect();
+    let reason = one_line(&String::from_utf8_lossy(&body));
     FetchError::Status { url, status: status.as_u16(), reason, retry_after }
 }
 
 /// The URL stands in the error once.
 fn unreachable(url: &str, error: reqwest::Error) -> FetchError {
     FetchError::Unreachable { url: url.to_owned(), reason: chain(&error.without_url()) }
+}
+
+/// What a server says, as it may be shown: its first line, without control characters.
+pub(crate) fn one_line(text: &str) -> String {
+    text.lines().next().unwrap_or("").chars().filter(|c| !c.is_control()).take(MAX_REASON).collect()
 }
 
 /// The error and its causes in one line: the cause is usually what helps.

@@ -10,12 +10,14 @@ use tlog::plan::Tiles;
 use tlog::tile::BundleId;
 use tlog::{Hash, InclusionProof, SignedCheckpoint, Signer, Tile, TlogProof};
 
-use crate::http::{FetchError, Http};
+use crate::http::{self, FetchError, Http};
 
 /// The largest manifest in bytes.
 pub const MAX_MANIFEST: usize = 64 << 20;
 /// The largest answer to a lookup in bytes.
 const MAX_LOOKUP: usize = 1 << 30;
+/// The largest answer to a batch in bytes.
+const MAX_BATCH: usize = 64 << 20;
 /// How many tiles or bundles are fetched at a time.
 const PARALLEL: usize = 8;
 
@@ -32,6 +34,20 @@ pub enum Submitted {
     Proven(Box<TlogProof>),
     /// The wait expired: the log has it, or not. The same bytes can be submitted again.
     Pending,
+}
+
+/// What became of one line of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BatchLine {
+    /// As with a single entry.
+    Submitted(Submitted),
+    /// The log refuses this entry, with the status that it would have had alone.
+    Refused {
+        /// The HTTP status, 400 or more.
+        status: u16,
+        /// The log's words in one line, without control characters.
+        reason: String,
+    },
 }
 
 /// One leaf of a lookup's answer.
@@ -143,6 +159,18 @@ impl LogClient {
         Ok(Submitted::Proven(Box::new(proof)))
     }
 
+    /// Submits several entries at once and waits up to `wait` for their proofs; one result for each, in order.
+    ///
+    /// # Errors
+    /// See [`FetchError`], for the batch as a whole. A log need not take batches.
+    pub async fn submit_batch(&self, entries: &[&[u8]], wait: Duration) -> Result<Vec<BatchLine>, FetchError> {
+        let path = format!("entries/batch?wait={}", wait.as_secs());
+        let mut body = entries.join(&b'\n');
+        body.push(b'\n');
+        let answer = self.http.send(&path, self.http.request(Method::POST, &path).body(body), MAX_BATCH).await?;
+        parse_batch(&answer.body, entries.len()).ok_or_else(|| self.malformed(&path, "not a batch's answer"))
+    }
+
     /// Asks for all leaves that match these queries (`specs/log.md`), with proofs to one checkpoint.
     ///
     /// # Errors
@@ -195,11 +223,50 @@ fn parse_lookup(body: &[u8]) -> Option<Lookup> {
     for line in lines {
         let line: Line = serde_json::from_str(line).ok()?;
         let rises = found.last().is_none_or(|last| last.index < line.index);
-        if !rises || line.proof.len() > 63 {
+        if !rises {
             return None;
         }
-        let proof = line.proof.iter().map(|hash| Hash::from_base64(hash)).collect::<Option<Vec<_>>>()?;
-        found.push(Found { index: line.index, leaf: STANDARD.decode(line.leaf).ok()?, proof: InclusionProof(proof) });
+        found.push(Found { index: line.index, leaf: STANDARD.decode(line.leaf).ok()?, proof: inclusion(&line.proof)? });
     }
     Some(Lookup { checkpoint, found })
+}
+
+/// The checkpoint once, then a line for each of `count` entries.
+fn parse_batch(body: &[u8], count: usize) -> Option<Vec<BatchLine>> {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Head {
+        checkpoint: Option<String>,
+    }
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Line {
+        index: Option<u64>,
+        proof: Option<Vec<String>>,
+        status: Option<u16>,
+        error: Option<String>,
+    }
+    let mut lines = std::str::from_utf8(body).ok()?.lines();
+    let head: Head = serde_json::from_str(lines.next()?).ok()?;
+    let checkpoint = head.checkpoint.map(|text| SignedCheckpoint::parse(text.as_bytes())).transpose().ok()?;
+    let read = |line: &str| {
+        let line: Line = serde_json::from_str(line).ok()?;
+        match (line.index, line.proof, line.status, line.error) {
+            (Some(index), Some(proof), None, None) => {
+                let proof = TlogProof { extra: None, index, proof: inclusion(&proof)?, checkpoint: checkpoint.clone()? };
+                Some(BatchLine::Submitted(Submitted::Proven(Box::new(proof))))
+            }
+            (None, None, Some(202), None) => Some(BatchLine::Submitted(Submitted::Pending)),
+            (None, None, Some(status @ 400..), Some(error)) => Some(BatchLine::Refused { status, reason: http::one_line(&error) }),
+            _ => None,
+        }
+    };
+    let results = lines.map(read).collect::<Option<Vec<_>>>()?;
+    (results.len() == count).then_some(results)
+}
+
+/// An inclusion proof as JSON has it: base64 hashes, at most as many as a tree can need.
+fn inclusion(hashes: &[String]) -> Option<InclusionProof> {
+    let proof = hashes.iter().map(|hash| Hash::from_base64(hash)).collect::<Option<Vec<_>>>()?;
+    (proof.len() <= 63).then_some(InclusionProof(proof))
 }

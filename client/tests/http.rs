@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use client::log::{LogClient, Submitted, manifest_message};
+use client::log::{BatchLine, LogClient, Submitted, manifest_message};
 use client::witness::{AddAnswer, WitnessClient};
 use client::{FetchError, Http, block_on};
 use tlog::{Hash, Tile};
@@ -160,6 +160,35 @@ fn a_lookup_is_strict() {
         r#"{"index":3,"leaf":"YQ==","proof":["AA=="]}"#,
     ] {
         assert!(matches!(lookup(bad), Err(FetchError::Malformed { .. })), "{bad}");
+    }
+}
+
+#[test]
+fn a_batch_is_strict() {
+    let head = r#"{"checkpoint":"example.org/log\n1\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n\n— x AAAAAAA=\n"}"#;
+    let batch = |text: &str| {
+        let canned = Canned::new(vec![answer("200 OK", "", text.as_bytes())]);
+        block_on(LogClient::new(&canned.url).unwrap().submit_batch(&[b"a", b"b"], Duration::ZERO)).unwrap()
+    };
+    let (proven, pending) = (r#"{"index":3,"proof":["47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="]}"#, r#"{"status":202}"#);
+    let refused = r#"{"status":403,"error":"no \u001b[31mrole\nnames it"}"#;
+    let lines = batch(&format!("{head}\n{proven}\n{pending}\n")).unwrap();
+    assert!(matches!(&lines[0], BatchLine::Submitted(Submitted::Proven(proof)) if proof.index == 3 && proof.proof.0 == [Hash::EMPTY]));
+    assert_eq!(lines[1], BatchLine::Submitted(Submitted::Pending));
+    let lines = batch(&format!("{{}}\n{refused}\n{pending}\n")).unwrap();
+    assert_eq!(lines[0], BatchLine::Refused { status: 403, reason: "no [31mrole".to_owned() });
+    for bad in [
+        format!("{head}\n{proven}\n"),
+        format!("{head}\n{proven}\n{proven}\n{proven}\n"),
+        format!("{{}}\n{proven}\n{pending}\n"),
+        format!("{head}\n{pending}\n{{\"status\":200,\"error\":\"x\"}}\n"),
+        format!("{head}\n{pending}\n{{\"status\":403}}\n"),
+        format!("{head}\n{pending}\n{{\"index\":3,\"proof\":[],\"status\":202}}\n"),
+        format!("{head}\n{pending}\n{{\"index\":3,\"proof\":[],\"x\":1}}\n"),
+        format!("{{\"checkpoint\":\"x\"}}\n{pending}\n{pending}\n"),
+        String::new(),
+    ] {
+        assert!(matches!(batch(&bad), Err(FetchError::Malformed { .. })), "{bad}");
     }
 }
 

@@ -38,6 +38,10 @@ pub struct State {
     pub requests: usize,
     /// Entries that came again after they had been taken.
     pub repeated: usize,
+    /// Batches that were taken.
+    pub batches: usize,
+    /// Answers 404 to batches, as a log that knows single entries only.
+    pub only_singles: bool,
     /// A 422 for claims whose manifest is not there, as the real log does it.
     pub wants_manifests: bool,
 }
@@ -103,11 +107,11 @@ fn read(connection: &mut TcpStream) -> Option<(String, String, Vec<u8>)> {
 }
 
 fn answer(method: &str, path: &str, body: Vec<u8>, state: &Mutex<State>, signer: &SigningKey) -> Vec<u8> {
-    let fault = {
-        let mut state = state.lock().unwrap();
-        state.requests += 1;
-        state.faults.iter_mut().find(|(prefix, _)| path.starts_with(**prefix)).and_then(|(_, faults)| faults.pop_front())
-    };
+    state.lock().unwrap().requests += 1;
+    if path.starts_with(BATCH) {
+        return batch(&body, state, signer);
+    }
+    let fault = next_fault(state, path);
     match fault {
         Some(Fault::Drop) => return Vec::new(),
         Some(Fault::Status(status, after)) => return response(status, after, b"the test says so\n"),
@@ -119,32 +123,108 @@ fn answer(method: &str, path: &str, body: Vec<u8>, state: &Mutex<State>, signer:
         state.manifests.insert(root.to_owned(), body);
         return if fault == Some(Fault::DropAfter) { Vec::new() } else { response(201, None, b"") };
     }
-    let needs = manifest_of(&body).filter(|root| state.wants_manifests && !state.manifests.contains_key(root));
-    if needs.is_some() {
-        return response(422, None, b"the manifest is not here\n");
-    }
-    let index = state.entries.iter().position(|entry| *entry == body).unwrap_or(state.entries.len());
-    if index == state.entries.len() {
-        state.entries.push(body);
-    } else {
-        state.repeated += 1;
-    }
+    let Some(index) = state.take(body) else { return response(422, None, b"the manifest is not here\n") };
     match fault {
         Some(Fault::DropAfter) => Vec::new(),
         Some(Fault::Pending) => response(202, None, b""),
         Some(Fault::Garbage) => response(200, None, b"c2sp.org/tlog-proof@v1\nindex x\n"),
-        Some(Fault::WrongLeaf) => {
-            state.entries.push(b"another".to_vec());
-            let last = state.entries.len() - 1;
-            response(200, None, &proof(&state.entries, last, signer))
+        _ => {
+            let (index, key) = (state.misled(index, fault), stranger(fault));
+            response(200, None, &proof(&state.entries, index, key.as_ref().unwrap_or(signer)))
         }
-        Some(Fault::WrongKey) => {
-            let other = SigningKey::from_seed(KeyName::parse("example.org/log").unwrap(), KeyKind::Ed25519, &[8; 32]).unwrap();
-            response(200, None, &proof(&state.entries, index, &other))
-        }
-        _ => response(200, None, &proof(&state.entries, index, signer)),
     }
 }
+
+fn next_fault(state: &Mutex<State>, path: &str) -> Option<Fault> {
+    let mut state = state.lock().unwrap();
+    state.faults.iter_mut().find(|(prefix, _)| path.starts_with(**prefix)).and_then(|(_, faults)| faults.pop_front())
+}
+
+/// Every line meets the next fault for `/entries`; those that concern a connection concern all lines.
+fn batch(body: &[u8], state: &Mutex<State>, signer: &SigningKey) -> Vec<u8> {
+    if state.lock().unwrap().only_singles {
+        return response(404, None, b"nothing here\n");
+    }
+    let (mut lines, mut drops, mut key) = (Vec::new(), false, None);
+    for entry in body.strip_suffix(b"\n").unwrap().split(|byte| *byte == b'\n') {
+        let fault = next_fault(state, "/entries");
+        match fault {
+            Some(Fault::Drop) => return Vec::new(),
+            Some(Fault::Garbage) => return response(200, None, b"{}\n{\"index\":0}\n"),
+            Some(Fault::Slow(milliseconds)) => std::thread::sleep(Duration::from_millis(milliseconds)),
+            Some(Fault::Status(status @ (429 | 503), after)) => return response(status, after, b"the test says so\n"),
+            Some(Fault::Status(status, _)) => {
+                lines.push(Err(format!("{{\"status\":{status},\"error\":\"the test says so\"}}")));
+                continue;
+            }
+            Some(Fault::DropAfter) => drops = true,
+            _ => {}
+        }
+        let mut state = state.lock().unwrap();
+        let taken = state.take(entry.to_vec()).ok_or("{\"status\":422,\"error\":\"the manifest is not here\"}".to_owned());
+        key = key.or(stranger(fault));
+        let taken = taken.map(|index| state.misled(index, fault));
+        lines.push(if fault == Some(Fault::Pending) { Err("{\"status\":202}".to_owned()) } else { taken });
+    }
+    let mut state = state.lock().unwrap();
+    state.batches += 1;
+    if drops {
+        return Vec::new();
+    }
+    let signer = key.as_ref().unwrap_or(signer);
+    let note = |text: String| serde_json::to_string(&text).unwrap();
+    let mut text = match state.entries.len() {
+        0 => "{}".to_owned(),
+        _ => {
+            let checkpoint = tlog::TlogProof::parse(&proof(&state.entries, 0, signer)).unwrap().checkpoint;
+            format!("{{\"checkpoint\":{}}}", note(checkpoint.encode()))
+        }
+    };
+    for line in lines {
+        text.push('\n');
+        text.push_str(&line.map_or_else(|refused| refused, |index| proven(&state.entries, index)));
+    }
+    response(200, None, text.as_bytes())
+}
+
+/// A line of a batch's answer.
+fn proven(entries: &[Vec<u8>], index: usize) -> String {
+    let leaves: Vec<_> = entries.iter().map(|entry| hash_leaf(entry)).collect();
+    let hashes: Vec<String> = InclusionProof::of(&leaves, index).unwrap().0.iter().map(tlog::Hash::to_base64).collect();
+    format!("{{\"index\":{index},\"proof\":{}}}", serde_json::to_string(&hashes).unwrap())
+}
+
+fn stranger(fault: Option<Fault>) -> Option<SigningKey> {
+    let name = KeyName::parse("example.org/log").unwrap();
+    (fault == Some(Fault::WrongKey)).then(|| SigningKey::from_seed(name, KeyKind::Ed25519, &[8; 32]).unwrap())
+}
+
+impl State {
+    /// The index of an entry, new or known; `None` if its manifest is not here.
+    fn take(&mut self, entry: Vec<u8>) -> Option<usize> {
+        if manifest_of(&entry).is_some_and(|root| self.wants_manifests && !self.manifests.contains_key(&root)) {
+            return None;
+        }
+        let index = self.entries.iter().position(|known| *known == entry).unwrap_or(self.entries.len());
+        if index == self.entries.len() {
+            self.entries.push(entry);
+        } else {
+            self.repeated += 1;
+        }
+        Some(index)
+    }
+
+    /// Another leaf's index, if that is the fault.
+    fn misled(&mut self, index: usize, fault: Option<Fault>) -> usize {
+        if fault != Some(Fault::WrongLeaf) {
+            return index;
+        }
+        self.entries.push(b"another".to_vec());
+        self.entries.len() - 1
+    }
+}
+
+const BATCH: &str = "/entries/batch";
 
 fn manifest_of(body: &[u8]) -> Option<String> {
     let envelope = attest::Envelope::parse(body).ok()?;
