@@ -248,7 +248,7 @@ async fn clean(config: &Config) -> anyhow::Result<Exit> {
     let home = Home::open(&config.dir).map_err(hinted)?;
     let _lock = home.lock().map_err(hinted)?;
     let podman = Podman::open(podman_settings(config, &home)).await.map_err(hinted)?;
-    let result = image::discard(&podman, &home).await;
+    let result = image::discard(&podman).await;
     podman.close().await;
     result.map_err(hinted)?;
     Ok(Exit::Done)

@@ -108,6 +108,10 @@ pub struct Container {
     pub socket: Option<PathBuf>,
     /// Longest time of one container in seconds.
     pub timeout: u64,
+    /// Most memory of one container in MiB.
+    pub memory: u32,
+    /// What must stay free where containers are stored, in MiB; a container that runs when less is left is removed.
+    pub reserve: u32,
 }
 
 /// The section `[bootstrap]`.
@@ -122,7 +126,16 @@ pub struct Bootstrap {
 
 impl Default for Container {
     fn default() -> Self {
-        Self { hostname: "builder".to_owned(), faketime: None, uid_range: None, runtime: None, socket: None, timeout: 1800 }
+        Self {
+            hostname: "builder".to_owned(),
+            faketime: None,
+            uid_range: None,
+            runtime: None,
+            socket: None,
+            timeout: 1800,
+            memory: 4096,
+            reserve: 1024,
+        }
     }
 }
 
@@ -230,6 +243,9 @@ impl Container {
         if self.timeout == 0 {
             return Err(("container.timeout", "must be at least 1 second"));
         }
+        if self.memory < 64 {
+            return Err(("container.memory", "must be at least 64 MiB"));
+        }
         Ok(())
     }
 }
@@ -314,6 +330,7 @@ mod tests {
         assert_eq!(refused("[container]\nfaketime = \"$(id)\"\n"), Some("container.faketime"));
         assert_eq!(refused("[container]\nfaketime = \"2031-01-02 03:04:05\"\n"), None);
         assert_eq!(refused("[container]\ntimeout = 0\n"), Some("container.timeout"));
+        assert_eq!(refused("[container]\nmemory = 63\n"), Some("container.memory"));
         let suite = SMALL.replace("bookworm", "../x");
         assert!(matches!(Config::parse(&suite, Path::new("x")), Err(ConfigError::Value { member: "suite", .. })));
     }

@@ -100,7 +100,7 @@ pub async fn download(
         ..Job::new(image, &script(requests, config.observe, config.container.faketime.is_some() && config.observe))
     };
     let finished = podman.run(&job).await?;
-    let copied = copy(podman, &finished, scratch).await;
+    let copied = copy(podman, &finished, config, scratch).await;
     podman.remove(&finished.id).await?;
     copied?;
     collect(&scratch.join(OUTPUT), requests, &finished)
@@ -110,19 +110,19 @@ pub async fn download(
 ///
 /// # Errors
 /// If it cannot be copied out.
-pub async fn apt_directory(podman: &Podman, image: &str, scratch: &Path) -> Result<PathBuf, DownloadError> {
+pub async fn apt_directory(podman: &Podman, image: &str, config: &Config, scratch: &Path) -> Result<PathBuf, DownloadError> {
     let target = scratch.join("image");
     std::fs::create_dir_all(&target).map_err(io(&target))?;
     let id = podman.create(&Job::new(image, "exit 0")).await?;
-    let (reader, dir) = (podman.copy_out(&id, "/etc/apt"), target.clone());
+    let (reader, dir) = (podman.copy_out(&id, "/etc/apt", config.timeout()), target.clone());
     let unpacked = tokio::task::spawn_blocking(move || unpack(reader, "apt", &dir)).await;
     podman.remove(&id).await?;
     unpacked.unwrap_or(Err(DownloadError::Malformed("unpacking was interrupted")))?;
     Ok(target.join("apt"))
 }
 
-async fn copy(podman: &Podman, finished: &Finished, scratch: &Path) -> Result<(), DownloadError> {
-    let reader = podman.copy_out(&finished.id, &format!("/var/lib/{OUTPUT}"));
+async fn copy(podman: &Podman, finished: &Finished, config: &Config, scratch: &Path) -> Result<(), DownloadError> {
+    let reader = podman.copy_out(&finished.id, &format!("/var/lib/{OUTPUT}"), config.timeout());
     let target = scratch.to_owned();
     let unpacked = tokio::task::spawn_blocking(move || unpack(reader, OUTPUT, &target)).await;
     unpacked.unwrap_or(Err(DownloadError::Malformed("unpacking was interrupted")))
@@ -159,7 +159,7 @@ fn script(requests: &[Request], plans: bool, faketime: bool) -> String {
     for architecture in foreign {
         script.push_str(&format!("[ {architecture} = \"$(cat $D/native)\" ] || dpkg --add-architecture {architecture}\n"));
     }
-    script.push_str("apt update >$D/update.log 2>&1 || { tail -n 3 $D/update.log >&2; exit 20; }\n");
+    script.push_str("apt update >$D/update.log 2>&1 || { grep '^E:' $D/update.log >&2 || tail -n 3 $D/update.log >&2; exit 20; }\n");
     let specs: String = requests.iter().map(|request| format!(" '{request}'")).collect();
     script.push_str(&if plans { planned(requests, &specs) } else { format!("alone{specs}\n") });
     if faketime {

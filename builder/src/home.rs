@@ -71,7 +71,7 @@ impl Home {
             return Err(HomeError::Exists(dir.to_owned()));
         }
         make(&dir.join("keys"), 0o700)?;
-        for part in ["spool", "spool/refused", "receipts", "manifests", "cache", "work"] {
+        for part in ["spool", "spool/refused", "receipts", "manifests", "cache", WORK] {
             make(&dir.join(part), 0o755)?;
         }
         let key = keys::create(&home.key_path(), name, KeyKind::Ed25519)?;
@@ -89,7 +89,7 @@ impl Home {
         if home.key_path().exists() { Ok(home) } else { Err(HomeError::NotMade(home.dir)) }
     }
 
-    /// Keeps other runs out.
+    /// Keeps other runs out, and removes what a killed one left: scratch files and files that it had not finished writing.
     ///
     /// # Errors
     /// If another run is in.
@@ -97,7 +97,10 @@ impl Home {
         let path = self.dir.join("lock");
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(io(&path))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Lock(file)),
+            Ok(()) => {
+                self.clear();
+                Ok(Lock(file))
+            }
             Err(rustix::io::Errno::WOULDBLOCK) => Err(HomeError::Busy(self.dir.clone())),
             Err(error) => Err(io(&path)(error.into())),
         }
@@ -117,18 +120,26 @@ impl Home {
         &self.dir
     }
 
-    /// A new directory for one run's scratch files, removed when dropped. What killed runs left is removed first; the caller holds
-    /// the lock.
+    /// A new directory for one run's scratch files, removed when dropped.
     ///
     /// # Errors
     /// If it cannot be made.
     pub fn scratch(&self) -> Result<tempfile::TempDir, HomeError> {
-        let work = self.dir.join("work");
-        for entry in fs::read_dir(&work).map_err(io(&work))?.flatten() {
-            // Best effort: a leftover costs space, not correctness.
+        let work = self.dir.join(WORK);
+        tempfile::Builder::new().prefix("run-").tempdir_in(&work).map_err(io(&work))
+    }
+
+    fn clear(&self) {
+        let unfinished = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(TEMPORARY);
+        for part in ["", "spool", "spool/refused", "receipts", "manifests"] {
+            for entry in fs::read_dir(self.dir.join(part)).into_iter().flatten().flatten().filter(unfinished) {
+                // Best effort, here and below: a leftover costs space, not correctness.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        for entry in fs::read_dir(self.dir.join(WORK)).into_iter().flatten().flatten() {
             let _ = fs::remove_dir_all(entry.path());
         }
-        tempfile::Builder::new().prefix("run-").tempdir_in(&work).map_err(io(&work))
     }
 
     fn key_path(&self) -> PathBuf {
@@ -180,6 +191,8 @@ fn io(path: &Path) -> impl FnOnce(io::Error) -> HomeError {
     move |source| HomeError::Io { path, source }
 }
 
+/// Where scratch files of a run and of its Podman service are.
+pub const WORK: &str = "work";
 /// What the names of unfinished files begin with.
 pub const TEMPORARY: &str = ".new-";
 
@@ -224,10 +237,16 @@ mod tests {
     #[test]
     fn leftovers_of_a_killed_run_go() {
         let (_dir, home, _) = made();
-        let left = home.dir().join("work/run-old/debs");
+        let (left, half, whole) = (home.dir().join("work/run-old/debs"), home.dir().join("spool/.new-x"), home.dir().join("spool/x.json"));
         fs::create_dir_all(&left).unwrap();
+        fs::write(&half, "h").unwrap();
+        fs::write(&whole, "whole").unwrap();
+        let lock = home.lock().unwrap();
         let scratch = home.scratch().unwrap();
-        assert!(!left.exists() && scratch.path().exists());
+        assert!(!left.exists() && !half.exists() && whole.exists() && scratch.path().exists());
+        // A run that is kept out removes nothing.
+        assert!(home.lock().is_err() && scratch.path().exists());
+        drop(lock);
     }
 
     #[test]

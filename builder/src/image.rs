@@ -84,6 +84,7 @@ pub async fn pinned(podman: &Podman, config: &Config, home: &Home, progress: &Pr
     let basis = if config.image == BOOTSTRAP { basis(config, &sources)? } else { String::new() };
     if let Some(pin) = old.filter(|pin| pin.reference == config.image && pin.basis == basis) {
         if podman.image_id(&pin.id).await?.is_some() {
+            podman.sweep_images(Some(&pin.id)).await?;
             return Ok(pin.id);
         }
         tracing::warn!("the pinned image {} is gone; a new one is pinned", pin.id);
@@ -100,6 +101,8 @@ pub async fn pinned(podman: &Podman, config: &Config, home: &Home, progress: &Pr
     let pin = Pin { reference: config.image.clone(), basis, id };
     let text = serde_json::to_vec(&pin).map_err(|error| io(&path)(error.into()))?;
     write_durably(&path, &text).map_err(io(&path))?;
+    // The one before, and what was imported and never pinned because a run was killed.
+    podman.sweep_images(Some(&pin.id)).await?;
     Ok(pin.id)
 }
 
@@ -122,17 +125,12 @@ pub fn forget(config: &Config, home: &Home) -> Result<(), ImageError> {
     Ok(())
 }
 
-/// Removes the pinned image from Podman's storage.
+/// Removes every image that the builder imported from Podman's storage; images of others stay.
 ///
 /// # Errors
 /// If Podman refuses.
-pub async fn discard(podman: &Podman, home: &Home) -> Result<(), ImageError> {
-    let path = home.dir().join("image.json");
-    let pin: Option<Pin> = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    if let Some(pin) = pin.filter(|pin| pin.reference == BOOTSTRAP) {
-        podman.remove_image(&pin.id).await?;
-    }
-    Ok(())
+pub async fn discard(podman: &Podman) -> Result<(), ImageError> {
+    Ok(podman.sweep_images(None).await?)
 }
 
 /// The sources of a bootstrapped root: configured ones, a configured mirror, or the machine's own.
@@ -178,14 +176,27 @@ async fn bootstrapped(config: &Config, home: &Home, sources: &[Source], basis: &
     if archive.exists() {
         return Ok(archive);
     }
+    clear(dir);
     let step = progress.step(&format!("bootstrapping {} (about half a minute)", config.suite));
-    let scratch = tempfile::Builder::new().prefix("bootstrap-").tempdir_in(dir).map_err(io(dir))?;
+    let scratch = tempfile::Builder::new().prefix(SCRATCH).tempdir_in(dir).map_err(io(dir))?;
     let made = scratch.path().join("root.tar");
     bootstrap(config, sources, &made, scratch.path()).await?;
     std::fs::rename(&made, &archive).map_err(io(&archive))?;
     drop(lock);
     step.done(&format!("{} bootstrapped", config.suite));
     Ok(archive)
+}
+
+/// Removes what killed runs left; the caller holds the directory's lock. Where something is still mounted (debootstrap mounts /proc) nothing
+/// is touched.
+fn clear(dir: &Path) {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let is_free = |path: &Path| !mounts.contains(&format!("{}/", path.display()));
+    let left = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with(SCRATCH) && is_free(&entry.path());
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten().filter(left) {
+        // Best effort: a leftover costs space, not correctness.
+        let _ = std::fs::remove_dir_all(entry.path());
+    }
 }
 
 async fn wait_for_lock(path: PathBuf) -> Result<std::fs::File, ImageError> {
@@ -261,6 +272,9 @@ fn not_started(error: std::io::Error) -> ImageError {
     }
     ImageError::Io { path: PathBuf::from("mmdebstrap"), source: error }
 }
+
+/// What names of unfinished roots begin with.
+const SCRATCH: &str = "bootstrap-";
 
 /// The first digits of an image's ID, for people.
 #[must_use]

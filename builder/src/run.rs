@@ -19,7 +19,7 @@ use crate::download::{self, DownloadError, Downloaded, Plan};
 use crate::home::{Home, HomeError};
 use crate::image::{self, ImageError};
 use crate::observe::{self, Installation, ObserveError, Tree};
-use crate::podman::{Podman, PodmanError, Settings};
+use crate::podman::{Group, Podman, PodmanError, Settings};
 use crate::progress::Progress;
 use crate::request::Request;
 use crate::sources::{self, Source, SourcesError};
@@ -145,6 +145,8 @@ pub fn podman_settings(config: &Config, home: &Home) -> Settings {
         runtime: config.container.runtime.clone(),
         dir: home.dir().to_owned(),
         label: home.dir().display().to_string(),
+        group: Group::of(config.container.memory),
+        reserve: config.container.reserve,
     }
 }
 
@@ -192,7 +194,7 @@ impl Run<'_> {
         if self.config.image == BOOTSTRAP {
             return Ok(image::machine_sources(self.config)?);
         }
-        let dir = download::apt_directory(podman, image, scratch).await?;
+        let dir = download::apt_directory(podman, image, self.config, scratch).await?;
         Ok(sources::of_directory(&dir, &self.config.suite)?)
     }
 
@@ -247,7 +249,9 @@ impl Run<'_> {
         let baseline = observe::baseline(podman, image, self.config).await?;
         drop(step);
         let step = self.progress.bar("installing and observing", ready.len());
-        let parallel = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
+        // Podman 4.3 can lock itself up when it makes two containers with user namespaces at a time.
+        let parallel = if self.config.ids().is_some() { 1 } else { cores };
         let (baseline, step_ref) = (&baseline, &step);
         let each = |(request, ready): (Request, Ready)| async move {
             let observed = self.observe(podman, image, baseline, &ready, scratch).await;

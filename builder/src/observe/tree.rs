@@ -19,6 +19,9 @@ pub enum TreeError {
     /// The archive holds something that a file system cannot hold.
     #[error("the container's file system makes no sense: {0}")]
     Malformed(&'static str),
+    /// More than any package has reason to make.
+    #[error("the container's file system holds too much: {0}")]
+    TooMuch(&'static str),
 }
 
 impl From<io::Error> for TreeError {
@@ -59,10 +62,40 @@ pub struct Found {
     pub caps: Option<Vec<u8>>,
 }
 
+/// Bounds of an export: its scripts decide how much there is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Room {
+    paths: usize,
+    names: usize,
+    content: u64,
+    database: usize,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self { paths: 1_000_000, names: 256 << 20, content: 64 << 30, database: 64 << 20 }
+    }
+}
+
+impl Room {
+    fn path(&mut self, path: &[u8]) -> Result<(), TreeError> {
+        self.paths = self.paths.checked_sub(1).ok_or(TreeError::TooMuch("paths"))?;
+        self.names = self.names.checked_sub(path.len()).ok_or(TreeError::TooMuch("long paths"))?;
+        Ok(())
+    }
+
+    fn content(&mut self, count: usize) -> Result<(), TreeError> {
+        self.content = self.content.checked_sub(count as u64).ok_or(TreeError::TooMuch("content"))?;
+        Ok(())
+    }
+}
+
 /// A whole file system by raw path without a leading slash; the root is the empty path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tree {
     paths: BTreeMap<Vec<u8>, Found>,
+    /// What the next entries may still take.
+    room: Room,
     /// What its package database and accounts say.
     pub(super) database: Database,
 }
@@ -73,7 +106,11 @@ impl Tree {
     /// # Errors
     /// If the stream breaks off or is malformed.
     pub fn read(reader: impl Read, first_id: u64) -> Result<Self, TreeError> {
-        let mut tree = Self::default();
+        Self::read_within(reader, first_id, Room::default())
+    }
+
+    fn read_within(reader: impl Read, first_id: u64, room: Room) -> Result<Self, TreeError> {
+        let mut tree = Self { room, ..Self::default() };
         let mut archive = tar::Archive::new(reader);
         for entry in archive.entries()? {
             tree.add(entry?)?;
@@ -91,7 +128,7 @@ impl Tree {
     /// A tree of these paths, for comparisons.
     #[must_use]
     pub fn of(paths: BTreeMap<Vec<u8>, Found>) -> Self {
-        Self { paths, database: Database::default() }
+        Self { paths, ..Self::default() }
     }
 
     /// What is at this very path; symbolic links are not followed.
@@ -134,6 +171,7 @@ impl Tree {
 
     fn add<R: Read>(&mut self, mut entry: tar::Entry<'_, R>) -> Result<(), TreeError> {
         let path = plain(&entry.path_bytes()).ok_or(TreeError::Malformed("a path leads out of it"))?;
+        self.room.path(&path)?;
         let caps = capability(&mut entry)?;
         let header = entry.header();
         let (kind, mode) = (header.entry_type(), header.mode()? & 0o7777);
@@ -168,8 +206,10 @@ impl Tree {
             if count == 0 {
                 break;
             }
+            self.room.content(count)?;
             hash.update(&buffer[..count]);
-            if wanted && text.len() + count <= MAX_DATABASE {
+            if wanted {
+                self.room.database = self.room.database.checked_sub(count).ok_or(TreeError::TooMuch("package database"))?;
                 text.extend_from_slice(&buffer[..count]);
             }
         }
@@ -249,7 +289,6 @@ fn join(parent: &[u8], part: &[u8]) -> Vec<u8> {
 }
 
 const CAPABILITY: &[u8] = b"SCHILY.xattr.security.capability";
-const MAX_DATABASE: usize = 32 << 20;
 /// As many links as Linux follows.
 const MAX_LINKS: usize = 40;
 
@@ -306,6 +345,21 @@ mod tests {
         assert_eq!(plain(three, 200_000), three);
         assert_eq!(plain(two, 300_000), two);
         assert_eq!(plain("03", 0), "03");
+    }
+
+    #[test]
+    fn an_export_beyond_any_bound_is_refused() {
+        let mut entries = filler();
+        entries.push(("etc/passwd", EntryType::Regular, "root:x:0:0:r:/root:/bin/sh\n"));
+        entries.push(("x", EntryType::Regular, "content"));
+        let bytes = archive(&entries);
+        let read = |room| Tree::read_within(bytes.as_slice(), 0, room).map(drop);
+        let just = Room { paths: 10, names: 19, content: 34, database: 27 };
+        assert_eq!(read(just), Ok(()));
+        assert_eq!(read(Room { paths: 9, ..just }), Err(TreeError::TooMuch("paths")));
+        assert_eq!(read(Room { names: 18, ..just }), Err(TreeError::TooMuch("long paths")));
+        assert_eq!(read(Room { content: 33, ..just }), Err(TreeError::TooMuch("content")));
+        assert_eq!(read(Room { database: 26, ..just }), Err(TreeError::TooMuch("package database")));
     }
 
     fn filler() -> Vec<(&'static str, EntryType, &'static str)> {

@@ -1,19 +1,21 @@
 //! Images: imported from a root's archive or pulled, and found again by their ID.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::pin::pin;
 
 use bollard::errors::Error;
 use bollard::models::{CreateImageInfo, ImageInspect};
-use bollard::query_parameters::{CreateImageOptionsBuilder, RemoveImageOptionsBuilder};
+use bollard::query_parameters::{CreateImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
+use tlog::Hash;
 use tokio::io::AsyncReadExt as _;
 
-use super::{Podman, PodmanError, api};
+use super::{LABEL, Podman, PodmanError, api, soon};
 
 impl Podman {
-    /// Imports the tar archive of a root as an image and returns the image's ID.
+    /// Imports the tar archive of a root as an image of this builder's label and returns the image's ID.
     ///
     /// # Errors
     /// If the archive cannot be read or Podman refuses it.
@@ -26,7 +28,7 @@ impl Podman {
             chunk.truncate(count);
             Ok((count > 0).then(|| (Bytes::from(chunk), file)))
         });
-        let options = CreateImageOptionsBuilder::default().from_src("-").repo(name).build();
+        let options = CreateImageOptionsBuilder::default().from_src("-").repo(name).changes(vec![self.image_label()]).build();
         created(self.docker.create_image(Some(options), Some(bollard::body_try_stream(chunks)), None), "import an image").await
     }
 
@@ -45,23 +47,42 @@ impl Podman {
     /// # Errors
     /// If Podman cannot say.
     pub async fn image_id(&self, name: &str) -> Result<Option<String>, PodmanError> {
-        match self.docker.inspect_image(name).await {
+        match soon("look at an image", self.docker.inspect_image(name)).await {
             Ok(ImageInspect { id: Some(id), .. }) => Ok(Some(with_prefix(&id))),
             Ok(_) => Err(PodmanError::Answer("an image without an ID")),
-            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
-            Err(error) => Err(api("look at an image")(error)),
+            Err(error) if error.status() == Some(404) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
-    /// Removes an image; it need not be there.
+    /// Removes all images that this builder imported but one.
     ///
     /// # Errors
-    /// If Podman refuses.
-    pub async fn remove_image(&self, id: &str) -> Result<(), PodmanError> {
+    /// If Podman cannot list or remove them.
+    pub async fn sweep_images(&self, keep: Option<&str>) -> Result<(), PodmanError> {
+        let filters = HashMap::from([("label", vec![format!("{LABEL}={}", self.image_mark())])]);
+        let options = ListImagesOptionsBuilder::default().filters(&filters).build();
+        let images = soon("list images", self.docker.list_images(Some(options))).await?;
+        for id in images.iter().map(|image| with_prefix(&image.id)).filter(|id| keep != Some(id)) {
+            self.remove_image(&id).await?;
+        }
+        Ok(())
+    }
+
+    /// Labels of images pass through a parser of its own, which a path might confuse: its digest cannot.
+    fn image_mark(&self) -> String {
+        Hash::digest(self.settings.label.as_bytes()).to_hex()
+    }
+
+    fn image_label(&self) -> String {
+        format!("LABEL {LABEL}={}", self.image_mark())
+    }
+
+    async fn remove_image(&self, id: &str) -> Result<(), PodmanError> {
         let options = RemoveImageOptionsBuilder::default().force(true).build();
-        match self.docker.remove_image(id, Some(options), None).await {
-            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
-            result => result.map(drop).map_err(api("remove an image")),
+        match soon("remove an image", self.docker.remove_image(id, Some(options), None)).await {
+            Err(error) if error.status() == Some(404) => Ok(()),
+            result => result.map(drop),
         }
     }
 }

@@ -10,7 +10,7 @@ use bollard::query_parameters::{
 };
 use futures_util::StreamExt as _;
 
-use super::{LABEL, Podman, PodmanError, StreamReader, api};
+use super::{LABEL, Podman, PodmanError, StreamReader, api, soon};
 
 /// Which network a container sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +106,7 @@ impl Podman {
             host_config: Some(self.host_config(job)),
             ..ContainerCreateBody::default()
         };
-        let created = self.docker.create_container(None::<CreateContainerOptions>, body).await.map_err(api("make a container"))?;
+        let created = soon("make a container", self.docker.create_container(None::<CreateContainerOptions>, body)).await?;
         Ok(created.id)
     }
 
@@ -127,8 +127,11 @@ impl Podman {
     }
 
     async fn start_and_wait(&self, id: &str, limit: Duration) -> Result<Finished, PodmanError> {
-        self.docker.start_container(id, None::<StartContainerOptions>).await.map_err(api("start a container"))?;
-        let exit = tokio::time::timeout(limit, self.wait(id)).await.map_err(|_| PodmanError::TooSlow(limit))??;
+        soon("start a container", self.docker.start_container(id, None::<StartContainerOptions>)).await?;
+        let exit = tokio::select! {
+            exit = tokio::time::timeout(limit, self.wait(id)) => exit.map_err(|_| PodmanError::TooSlow(limit))??,
+            full = self.disk.full() => return Err(full),
+        };
         Ok(Finished { id: id.to_owned(), exit, log: self.log(id).await? })
     }
 
@@ -155,17 +158,17 @@ impl Podman {
         Ok(tail(&text))
     }
 
-    /// A directory or file of a container as a tar archive. Nothing inside the container takes part.
+    /// A directory or file of a container as a tar archive, which must have come within `limit`. Nothing inside the container takes part.
     #[must_use]
-    pub fn copy_out(&self, id: &str, path: &str) -> StreamReader {
+    pub fn copy_out(&self, id: &str, path: &str, limit: Duration) -> StreamReader {
         let options = DownloadFromContainerOptionsBuilder::default().path(path).build();
-        StreamReader::new(self.docker.download_from_container(id, Some(options)))
+        StreamReader::new(self.docker.download_from_container(id, Some(options)), limit)
     }
 
-    /// The whole file system of a container as a tar archive, with numeric owners and extended attributes.
+    /// The whole file system of a container as a tar archive, with numeric owners and extended attributes, which must have come within `limit`.
     #[must_use]
-    pub fn export(&self, id: &str) -> StreamReader {
-        StreamReader::new(self.docker.export_container(id))
+    pub fn export(&self, id: &str, limit: Duration) -> StreamReader {
+        StreamReader::new(self.docker.export_container(id), limit)
     }
 
     fn host_config(&self, job: &Job) -> HostConfig {
@@ -179,6 +182,9 @@ impl Podman {
             binds: Some(job.binds.iter().map(mount).collect()),
             tmpfs: Some(HashMap::from([(format!("{MOUNTS}/tmp"), "rw,exec,mode=0755".to_owned())])),
             ulimits: Some(self.limits.ulimits()),
+            pids_limit: self.limits.group.map(|group| group.pids),
+            memory: self.limits.group.map(|group| group.memory),
+            memory_swap: self.limits.group.map(|group| group.memory),
             // Podman takes explicit mappings behind `auto` only; the plain word would want ranges in /etc/subuid.
             userns_mode: job.ids.map(|ids| {
                 let map = format!("0:{}:{}", ids.first, ids.count);

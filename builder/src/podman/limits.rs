@@ -1,21 +1,41 @@
-//! Resource limits of containers. Podman's defaults exceed what small hosts allow, and then no container starts at all.
+//! Resource limits of containers. Podman's defaults exceed what small hosts allow, and then no container starts at all; and they leave a
+//! package's scripts all of the host's memory.
 
 use bollard::models::ResourcesUlimits;
 use rustix::process::{Resource, getrlimit};
 
-/// Hard limits given to a container; `None` leaves Podman's default.
+/// Limits given to a container; `None` leaves Podman's default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Open files.
     pub files: Option<u64>,
     /// Processes of the user.
     pub processes: Option<u64>,
+    /// What a control group bounds, where hosts have them.
+    pub group: Option<Group>,
+}
+
+/// What all processes of a container may have together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// How many they may be.
+    pub pids: i64,
+    /// Their memory in bytes, with no swap beside it.
+    pub memory: i64,
+}
+
+impl Group {
+    /// This much memory in MiB, and as many processes as any honest installation needs.
+    #[must_use]
+    pub fn of(memory: u32) -> Self {
+        Self { pids: MOST_PIDS, memory: i64::from(memory) << 20 }
+    }
 }
 
 impl Limits {
     /// What the process that starts containers may hand on: its own hard limits, or ours where it is not ours to look at.
     #[must_use]
-    pub fn of_process(pid: Option<u32>) -> Self {
+    pub fn of_process(pid: Option<u32>, group: Group) -> Self {
         let text = pid.and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/limits")).ok()).unwrap_or_default();
         let own = |resource, most: u64| Some(getrlimit(resource).maximum.unwrap_or(most).min(most));
         Self {
@@ -23,14 +43,19 @@ impl Limits {
             processes: hard_limit(&text, "Max processes")
                 .map(|limit| limit.min(MOST_PROCESSES))
                 .or_else(|| own(Resource::Nproc, MOST_PROCESSES)),
+            group: Some(group),
         }
     }
 
-    /// These limits, then lower ones, then Podman's own: the first with which a container starts is used.
+    /// These limits, then lower ones, then Podman's own, then those again without a control group: the first with which a container
+    /// starts is used.
     #[must_use]
     pub fn candidates(self) -> Vec<Self> {
-        let at_most = |most: u64| Self { files: self.files.map(|files| files.min(most)), processes: self.processes.map(|n| n.min(most)) };
-        let mut all = vec![self, at_most(4096), at_most(1024), Self { files: None, processes: None }];
+        let at_most =
+            |most: u64| Self { files: self.files.map(|files| files.min(most)), processes: self.processes.map(|n| n.min(most)), ..self };
+        let bare = Self { files: None, processes: None, ..self };
+        let alone = |limits: Self| Self { group: None, ..limits };
+        let mut all = vec![self, at_most(4096), at_most(1024), bare, alone(at_most(1024)), alone(bare)];
         all.dedup();
         all
     }
@@ -56,6 +81,7 @@ fn hard_limit(text: &str, name: &str) -> Option<u64> {
 /// More files make programs slow that close every possible descriptor at their start.
 const MOST_FILES: u64 = 16_384;
 const MOST_PROCESSES: u64 = 16_384;
+const MOST_PIDS: i64 = 2048;
 
 #[cfg(test)]
 mod tests {
@@ -75,11 +101,19 @@ mod tests {
 
     #[test]
     fn candidates_only_fall_and_end_with_podmans_own() {
-        let all = Limits { files: Some(2000), processes: Some(20_000) }.candidates();
-        let files: Vec<_> = all.iter().map(|limits| (limits.files, limits.processes)).collect();
-        let expected = [(Some(2000), Some(20_000)), (Some(2000), Some(4096)), (Some(1024), Some(1024)), (None, None)];
-        assert_eq!(files, expected);
-        let small = Limits { files: Some(100), processes: Some(100) };
-        assert_eq!(small.candidates(), [small, Limits { files: None, processes: None }]);
+        let group = Some(Group::of(100));
+        let limits = |files, processes, group| Limits { files, processes, group };
+        let expected = [
+            limits(Some(2000), Some(20_000), group),
+            limits(Some(2000), Some(4096), group),
+            limits(Some(1024), Some(1024), group),
+            limits(None, None, group),
+            limits(Some(1024), Some(1024), None),
+            limits(None, None, None),
+        ];
+        assert_eq!(expected[0].candidates(), expected);
+        let small = limits(Some(100), Some(100), group);
+        assert_eq!(small.candidates(), [small, limits(None, None, group), limits(Some(100), Some(100), None), limits(None, None, None)]);
+        assert_eq!(Group::of(4096).memory, 4 << 30);
     }
 }

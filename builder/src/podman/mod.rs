@@ -3,6 +3,7 @@
 //! Every container carries the label of the builder's directory. [`Podman::sweep`] removes by that label, so nothing is left behind
 //! after an error or an interruption, and what a killed run left is gone at the next start.
 
+mod disk;
 mod image;
 mod job;
 mod limits;
@@ -17,9 +18,10 @@ use bollard::Docker;
 use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder};
 
 pub use job::{Bind, Finished, IdRange, Job, MOUNTS, Network};
-pub use limits::Limits;
+pub use limits::{Group, Limits};
 pub use stream::StreamReader;
 
+use disk::Disk;
 use service::Service;
 
 /// Why a container could not do its work.
@@ -49,6 +51,22 @@ pub enum PodmanError {
     /// The container ran too long and was removed.
     #[error("the container did not end within {} seconds", .0.as_secs())]
     TooSlow(Duration),
+    /// The service took a request and never answered it.
+    #[error("podman did not {what} within {} seconds", limit.as_secs())]
+    Stuck {
+        /// Which request.
+        what: &'static str,
+        /// How long it had.
+        limit: Duration,
+    },
+    /// Too little room is left where containers are stored.
+    #[error("{path} has less than {reserve} MiB left")]
+    DiskFull {
+        /// Podman's storage.
+        path: PathBuf,
+        /// What must stay free, in MiB.
+        reserve: u32,
+    },
     /// A file or process of this machine failed.
     #[error("{what}: {source}")]
     Io {
@@ -72,9 +90,22 @@ impl PodmanError {
             Self::Api { .. } | Self::Answer(_) => {
                 "look at the message above; `podman info` shows what Podman itself thinks of this machine"
             }
+            Self::Stuck { .. } => {
+                "try again; if `podman ps` hangs too, end Podman's processes; on a slow machine attest fewer packages at a time"
+            }
+            Self::DiskFull { .. } => {
+                "make room there; if it has room, a package's scripts filled it and their container was removed; `reserve` in [container] says what must stay free"
+            }
             Self::TooSlow(_) => "raise `timeout` in the section [container] of the configuration",
             Self::Io { .. } => "check that the disk is not full and that the builder's directory belongs to you",
         }
+    }
+
+    /// The HTTP status with which a request was refused.
+    fn status(&self) -> Option<u16> {
+        let Self::Api { source, .. } = self else { return None };
+        let bollard::errors::Error::DockerResponseServerError { status_code, .. } = **source else { return None };
+        Some(status_code)
     }
 
     pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
@@ -88,6 +119,14 @@ fn api(what: &'static str) -> impl FnOnce(bollard::errors::Error) -> PodmanError
     move |source| PodmanError::Api { what, source: Box::new(source) }
 }
 
+/// Waits for a request that should be answered soon: Podman has been seen to lock itself up for ever.
+async fn soon<T>(what: &'static str, request: impl Future<Output = Result<T, bollard::errors::Error>>) -> Result<T, PodmanError> {
+    match tokio::time::timeout(SOON, request).await {
+        Ok(answer) => answer.map_err(api(what)),
+        Err(_) => Err(PodmanError::Stuck { what, limit: SOON }),
+    }
+}
+
 /// How to reach Podman.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -95,10 +134,14 @@ pub struct Settings {
     pub socket: Option<PathBuf>,
     /// Runtime to use; `None` tries Podman's own choice first.
     pub runtime: Option<String>,
-    /// Where a started service puts its socket.
+    /// Where a started service puts its socket and its temporary files.
     pub dir: PathBuf,
     /// The value of the label on everything that this builder makes.
     pub label: String,
+    /// What one container may have.
+    pub group: Group,
+    /// What must stay free where containers are stored, in MiB.
+    pub reserve: u32,
 }
 
 /// A connection to Podman, and the service behind it if it was started here.
@@ -107,6 +150,7 @@ pub struct Podman {
     service: Service,
     settings: Settings,
     limits: Limits,
+    disk: Disk,
 }
 
 impl Podman {
@@ -115,9 +159,12 @@ impl Podman {
     /// # Errors
     /// If there is no Podman or it does not answer.
     pub async fn open(settings: Settings) -> Result<Self, PodmanError> {
+        service::clear(&settings.dir);
         let (service, docker) = Service::open(&settings).await?;
-        let limits = Limits::of_process(service.process());
-        let podman = Self { docker, service, settings, limits };
+        let limits = Limits::of_process(service.process(), settings.group);
+        let info = soon("say where it stores containers", docker.info()).await?;
+        let disk = Disk::new(info.docker_root_dir, settings.reserve);
+        let podman = Self { docker, service, settings, limits, disk };
         podman.sweep().await?;
         Ok(podman)
     }
@@ -128,20 +175,30 @@ impl Podman {
     /// # Errors
     /// If nothing works.
     pub async fn adapt(&mut self, image: &str) -> Result<(), PodmanError> {
+        self.disk.check()?;
         let mut last = String::new();
         for runtime in self.service.runtimes(&self.settings) {
             if !self.service.uses(runtime.as_deref()) {
                 self.docker = self.service.restart(&self.settings, runtime.clone()).await?;
             }
-            for limits in Limits::of_process(self.service.process()).candidates() {
+            for limits in Limits::of_process(self.service.process(), self.settings.group).candidates() {
                 self.limits = limits;
                 match self.try_start(image).await {
-                    Ok(()) => return Ok(()),
+                    Ok(()) => {
+                        self.warn_of_missing_limits();
+                        return Ok(());
+                    }
                     Err(error) => last = error.to_string(),
                 }
             }
         }
         Err(PodmanError::NoRuntime(last))
+    }
+
+    fn warn_of_missing_limits(&self) {
+        if self.limits.group.is_none() {
+            tracing::warn!("this machine has no control groups for containers: memory and number of their processes are not bounded");
+        }
     }
 
     async fn try_start(&self, image: &str) -> Result<(), PodmanError> {
@@ -158,17 +215,16 @@ impl Podman {
     /// If Podman keeps refusing.
     pub async fn remove(&self, id: &str) -> Result<(), PodmanError> {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        let mut tries = 0;
-        loop {
-            match self.docker.remove_container(id, Some(options.clone())).await {
-                Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => return Ok(()),
-                Err(bollard::errors::Error::DockerResponseServerError { status_code: 409 | 500, .. }) if tries < REMOVE_TRIES => {
-                    tries += 1;
+        for tries in 1.. {
+            match soon("remove a container", self.docker.remove_container(id, Some(options.clone()))).await {
+                Err(error) if error.status() == Some(404) => break,
+                Err(error) if matches!(error.status(), Some(409 | 500)) && tries <= REMOVE_TRIES => {
                     tokio::time::sleep(Duration::from_millis(200) * tries).await;
                 }
-                result => return result.map_err(api("remove a container")),
+                result => return result,
             }
         }
+        Ok(())
     }
 
     /// Removes every container of this builder's label.
@@ -178,7 +234,7 @@ impl Podman {
     pub async fn sweep(&self) -> Result<(), PodmanError> {
         let filters = HashMap::from([("label", vec![self.label()])]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let containers = self.docker.list_containers(Some(options)).await.map_err(api("list containers"))?;
+        let containers = soon("list containers", self.docker.list_containers(Some(options))).await?;
         for id in containers.into_iter().filter_map(|container| container.id) {
             self.remove(&id).await?;
         }
@@ -198,6 +254,8 @@ impl Podman {
     }
 }
 
+/// Long enough for a disk that is slow and a machine that is busy.
+const SOON: Duration = Duration::from_secs(300);
 const REMOVE_TRIES: u32 = 8;
-/// The label's key.
+/// The label's key, on containers and on images that were imported here.
 const LABEL: &str = "dev.tallystick.builder";

@@ -1,5 +1,6 @@
 //! Podman's API service: found, or started and ended here.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -10,13 +11,22 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{PodmanError, Settings};
+use crate::home::WORK;
 
 /// A socket that answers, and the process behind it if it is ours.
 pub(super) struct Service {
     child: Option<Child>,
     runtime: Option<String>,
-    /// Holds socket and log of a started service; removed with it.
-    scratch: Option<TempDir>,
+    /// Holds socket, log and temporary files of a started service; removed with it.
+    scratch: Option<Scratch>,
+}
+
+/// The directories of one service.
+struct Scratch {
+    /// Podman copies whole images here and forgets them.
+    temporary: TempDir,
+    /// Where the socket's path is short enough.
+    socket: TempDir,
 }
 
 impl Service {
@@ -33,7 +43,7 @@ impl Service {
                 }
             }
         }
-        let mut service = Self { child: None, runtime: settings.runtime.clone(), scratch: Some(scratch(&settings.dir)?) };
+        let mut service = Self { child: None, runtime: settings.runtime.clone(), scratch: Some(Scratch::new(&settings.dir)?) };
         let docker = service.start().await?;
         Ok((service, docker))
     }
@@ -59,7 +69,7 @@ impl Service {
     /// Ends the service and starts it again with another runtime.
     pub(super) async fn restart(&mut self, settings: &Settings, runtime: Option<String>) -> Result<Docker, PodmanError> {
         self.stop().await;
-        self.scratch = Some(scratch(&settings.dir)?);
+        self.scratch = Some(Scratch::new(&settings.dir)?);
         self.runtime = runtime;
         self.start().await
     }
@@ -69,19 +79,20 @@ impl Service {
     }
 
     async fn start(&mut self) -> Result<Docker, PodmanError> {
-        let dir = self.scratch.as_ref().ok_or(PodmanError::Answer("no directory for the socket"))?.path().to_owned();
-        let log = std::fs::File::create(dir.join("log")).map_err(PodmanError::io("podman's log"))?;
-        let socket = dir.join("s");
-        let mut command = Command::new("podman");
+        let scratch = self.scratch.as_ref().ok_or(PodmanError::Answer("no directory for the socket"))?;
+        let (log, socket) = (scratch.temporary.path().join("log"), scratch.socket.path().join("s"));
+        let errors = std::fs::File::create(&log).map_err(PodmanError::io(log.display().to_string()))?;
+        let mut command = podman()?;
+        command.env("TMPDIR", scratch.temporary.path());
         if let Some(runtime) = &self.runtime {
             command.arg("--runtime").arg(runtime);
         }
-        // Should this process be killed, the service ends by itself once it has been idle.
+        // Should this process be killed, the service ends with it or, where that cannot be had, once it has been idle.
         command.args(["system", "service", "--time", IDLE_SECONDS]).arg(format!("unix://{}", socket.display()));
         // A group of its own: an interruption from the terminal must reach this process first, which still has to clean up.
-        command.process_group(0).kill_on_drop(true).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        self.child = Some(command.spawn().map_err(not_started)?);
-        self.wait_for(&socket, &dir.join("log")).await
+        command.process_group(0).kill_on_drop(true).stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors);
+        self.child = Some(command.spawn().map_err(PodmanError::io("starting podman"))?);
+        self.wait_for(&socket, &log).await
     }
 
     async fn wait_for(&mut self, socket: &Path, log: &Path) -> Result<Docker, PodmanError> {
@@ -126,17 +137,48 @@ fn usual_sockets() -> Vec<PathBuf> {
     system.into_iter().chain(own).collect()
 }
 
-/// A directory for the socket, whose whole path has at most 107 bytes: below the builder's, or where that is too deep, below /tmp.
-fn scratch(dir: &Path) -> Result<TempDir, PodmanError> {
-    let parent = if dir.as_os_str().len() <= 80 { dir } else { Path::new("/tmp") };
-    tempfile::Builder::new().prefix(".podman-").tempdir_in(parent).map_err(PodmanError::io(format!("a directory in {}", parent.display())))
+impl Scratch {
+    /// Below the builder's `work`; the socket, whose whole path has at most 107 bytes, below /tmp where that is too deep.
+    fn new(dir: &Path) -> Result<Self, PodmanError> {
+        let work = dir.join(WORK);
+        let socket = if work.as_os_str().len() <= 80 { &work } else { Path::new("/tmp") };
+        let make = |parent: &Path| {
+            let made = tempfile::Builder::new().prefix(&prefix(dir)).tempdir_in(parent);
+            made.map_err(PodmanError::io(format!("a directory in {}", parent.display())))
+        };
+        Ok(Self { temporary: make(&work)?, socket: make(socket)? })
+    }
 }
 
-fn not_started(error: std::io::Error) -> PodmanError {
-    if error.kind() == std::io::ErrorKind::NotFound {
-        return PodmanError::NotInstalled;
+/// Names that tell whose they are, also where others have theirs.
+fn prefix(dir: &Path) -> String {
+    format!("podman-{:.12}-", tlog::Hash::digest(dir.as_os_str().as_encoded_bytes()).to_hex())
+}
+
+/// Removes what services of killed runs left below /tmp; the caller holds the lock of the builder's directory.
+pub(super) fn clear(dir: &Path) {
+    let own = |entry: &std::fs::DirEntry| {
+        let is_ours = entry.metadata().is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == rustix::process::geteuid().as_raw());
+        is_ours && entry.file_name().to_string_lossy().starts_with(&prefix(dir))
+    };
+    for entry in std::fs::read_dir("/tmp").into_iter().flatten().flatten().filter(own) {
+        // Best effort: a leftover socket costs nothing.
+        let _ = std::fs::remove_dir_all(entry.path());
     }
-    PodmanError::Io { what: "starting podman".to_owned(), source: error }
+}
+
+/// `podman`, told to end when this process ends in whatever way, if util-linux is there to arrange it.
+fn podman() -> Result<Command, PodmanError> {
+    let found = |name: &str| std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).any(|dir| dir.join(name).is_file());
+    if !found("podman") {
+        return Err(PodmanError::NotInstalled);
+    }
+    if !found("setpriv") {
+        return Ok(Command::new("podman"));
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "TERM", "podman"]);
+    Ok(command)
 }
 
 /// What Podman 4.3 speaks, and later versions still do.
