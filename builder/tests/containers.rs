@@ -2,90 +2,13 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use attest::predicate::{Change, Observed, Predicate};
-use attest::{Envelope, Statement};
+use attest::Statement;
+use attest::predicate::{Change, Predicate};
+use support::containers::{Builder, DEBIAN, alone, bootstrap, containers_of, local_builder};
 use support::repository::Repository;
-
-/// Runs in containers one after the other: the machine that tests may be small.
-static ONE: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// This machine's release, whose packages its own apt can download.
-fn suite() -> String {
-    let text = fs::read_to_string("/etc/os-release").unwrap();
-    text.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME=")).unwrap().to_owned()
-}
-
-/// A builder's configuration and what it takes to clean up after it.
-struct Builder {
-    dir: PathBuf,
-    config: String,
-    /// Whose image is used here; it goes with this one.
-    maker: Option<Box<Self>>,
-}
-
-impl Builder {
-    fn new(dir: &Path, name: &str, more: &str) -> Self {
-        let (home, _) = support::builder(dir, name);
-        let config = dir.join(format!("{name}.toml"));
-        let text = format!("dir = \"{name}\"\nsuite = \"{}\"\n{more}", suite());
-        fs::write(&config, text).unwrap();
-        Self { dir: home.dir().to_owned(), config: config.display().to_string(), maker: None }
-    }
-
-    fn attest(&self, packages: &[&str]) -> std::process::Output {
-        let mut arguments = vec!["attest", "--config", &self.config, "--json"];
-        arguments.extend(packages);
-        support::tally_builder(&arguments, 900)
-    }
-
-    /// What is in the spool, by kind and package URL.
-    fn said(&self) -> BTreeMap<(&'static str, String), Vec<u8>> {
-        let mut said = BTreeMap::new();
-        for entry in fs::read_dir(self.dir.join("spool")).unwrap().flatten().filter(|entry| entry.path().is_file()) {
-            let envelope = Envelope::parse(&fs::read(entry.path()).unwrap()).unwrap();
-            envelope.verify().unwrap();
-            let statement = Statement::parse(envelope.payload()).unwrap();
-            said.insert((statement.kind().short_name(), statement.subject.name), envelope.payload().to_vec());
-        }
-        said
-    }
-
-    fn observed(&self, purl_start: &str) -> Vec<Observed> {
-        let said = self.said();
-        let found = said.iter().find(|((kind, purl), _)| *kind == "install-observation/v1" && purl.starts_with(purl_start));
-        match Statement::parse(found.unwrap().1).unwrap().predicate {
-            Predicate::InstallObservation(observation) => observation.entries,
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-impl Drop for Builder {
-    fn drop(&mut self) {
-        support::tally_builder(&["clean", "--config", &self.config], 60);
-    }
-}
-
-const DEBIAN: &str = "keyring = \"/usr/share/keyrings/debian-archive-keyring.gpg\"\n";
-
-fn bootstrap() -> String {
-    format!("[bootstrap]\ncache = \"{}\"\n", support::cache().display())
-}
-
-fn containers_of(builder: &Builder) -> String {
-    let filter = format!("label=dev.tallystick.builder={}", builder.dir.display());
-    String::from_utf8(support::tool(Command::new("podman").args(["ps", "--all", "--quiet", "--filter", &filter]))).unwrap()
-}
 
 /// Two builders with downloads, containers, host names, clocks and user numbers of their own say the same about what packages contain.
 #[test]
@@ -157,24 +80,6 @@ fn a_hostile_script_reaches_no_other_claim() {
     assert!(!of_victim.iter().any(|entry| entry.path.ends_with("/victim") || entry.path.ends_with("/aaa")), "{of_victim:?}");
     let of_hostile = builder.observed("pkg:deb/tests/aaa@");
     assert!(of_hostile.iter().any(|entry| entry.path == "./usr/share/tests/aaa" && entry.change == Change::Missing), "{of_hostile:?}");
-}
-
-/// A builder that takes packages from a local repository, in an image bootstrapped before.
-fn local_builder(dir: &Path, repository: &Repository, options: &str, more: &str) -> Builder {
-    let maker = Builder::new(dir, "maker", &format!("{DEBIAN}observe = false\n{}", bootstrap()));
-    let output = maker.attest(&["hostname"]);
-    assert!(output.status.success(), "{}", support::text(&output));
-    let pin: serde_json::Value = serde_json::from_slice(&fs::read(maker.dir.join("image.json")).unwrap()).unwrap();
-    let image = pin["id"].as_str().unwrap();
-    fs::write(dir.join("local.list"), repository.source_line(options)).unwrap();
-    let keyring = repository.keyring(&["archive"]);
-    let text = format!(
-        "keyring = \"{}\"\nsources = \"local.list\"\nimage = \"{image}\"\n{more}vendors = {{ Tests = \"tests\" }}\n",
-        keyring.display()
-    );
-    let mut builder = Builder::new(dir, "local", &text);
-    builder.maker = Some(Box::new(maker));
-    builder
 }
 
 /// `[trusted=yes]` and unsigned repositories give no statement at all.

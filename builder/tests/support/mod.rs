@@ -1,6 +1,7 @@
 //! What several tests need: a builder's directory, package files, a signed repository, a log of one process.
 #![allow(dead_code, reason = "every test file uses another part")]
 
+pub mod containers;
 pub mod log;
 pub mod repository;
 

@@ -71,10 +71,12 @@ impl Repository {
     pub fn list(&mut self, path: &Path, name: &str, version: &str) {
         let bytes = fs::read(path).unwrap();
         let file = path.file_name().unwrap().to_str().unwrap();
+        let architecture = String::from_utf8(tool(Command::new("dpkg-deb").arg("-f").arg(path).arg("Architecture"))).unwrap();
         write!(
             self.packages,
-            "Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: T <t@example.org>\nDescription: test\n\
+            "Package: {name}\nVersion: {version}\nArchitecture: {}\nMaintainer: T <t@example.org>\nDescription: test\n\
              Filename: pool/{file}\nSize: {}\nSHA256: {}\n\n",
+            architecture.trim(),
             bytes.len(),
             Hash::digest(&bytes)
         )
