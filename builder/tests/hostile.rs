@@ -32,7 +32,7 @@ fn claimed(builder: &Builder, name: &str) -> tlog::Hash {
 }
 
 /// Scripts with a name, and whether an installation with them can succeed.
-const ATTACKS: [(&str, &str, Option<bool>); 8] = [
+const ATTACKS: [(&str, &str, Option<bool>); 9] = [
     ("endless", "sleep 100000", Some(false)),
     ("forks", "bomb() { bomb | bomb & }; bomb; sleep 5; exit 0", None),
     ("kills", "kill -9 1; kill -9 -1; exit 0", None),
@@ -44,6 +44,7 @@ const ATTACKS: [(&str, &str, Option<bool>); 8] = [
         "for name in sda vda nvme0n1; do mknod /dev/evil b 254 0 && head -c 1 /dev/evil; done; mount -o remount,rw /run/tallystick/in; echo b >/proc/sysrq-trigger; exit 0",
         Some(true),
     ),
+    ("sparse", "truncate -s 10T /sparse; exit 0", Some(false)),
     ("fails", "echo no such luck >&2; exit 7", Some(false)),
 ];
 
@@ -69,6 +70,7 @@ fn attacks_stay_in_their_container() {
         println!("{name}: {}", report["error"].as_str().unwrap_or("installed"));
     }
     assert!(report(&reports, "endless")["error"].as_str().unwrap().contains("did not end within 40 seconds"));
+    assert!(report(&reports, "sparse")["error"].as_str().unwrap().contains("file system holds"), "{reports:?}");
     assert!(report(&reports, "fails")["error"].as_str().unwrap().contains("status 7"), "{reports:?}");
     assert!(report(&reports, "victim")["observed"].is_number());
     for (name, file) in files.iter().map(|(name, file)| (*name, file)).chain([("victim", &victim)]) {

@@ -114,7 +114,7 @@ fn a_full_and_a_read_only_disk_lose_nothing() {
     let noise: String = (0..200_000_u32).map(|number| tlog::Hash::digest(&number.to_be_bytes()).to_hex()).collect();
     repository.add("large", "1.0", &noise, "exit 0");
     repository.publish(&repository.release(""), "archive", &[]);
-    let disk = Disk::mount(&dir.path().join("local"), 6);
+    let disk = Disk::mount(&dir.path().join("local"), 900);
     let builder = local_builder(dir.path(), &repository, "", "observe_runs = 1\n");
     let failed = |output: &std::process::Output, why: &str| {
         let text = support::text(output);
@@ -124,13 +124,21 @@ fn a_full_and_a_read_only_disk_lose_nothing() {
     assert!(output.status.success(), "{}", support::text(&output));
     let before = builder.said();
     assert_eq!(before.len(), 3);
+    let filler = builder.dir.join("filler");
+    // All but four megabytes.
+    support::tool(
+        Command::new("sh")
+            .args(["-c", "head -c $(($(df --output=avail -B1 . | tail -1) - 4194304)) /dev/zero >filler"])
+            .current_dir(&builder.dir),
+    );
     failed(&builder.attest(&["large", "small"]), "No space left on device");
     assert_eq!((builder.said(), containers_of(&builder).as_str()), (before.clone(), ""));
     disk.remount("ro");
     failed(&builder.attest(&["small"]), "Read-only file system");
     failed(&support::tally_builder(&["spool", "list", "--config", &builder.config], 30), "Read-only file system");
     assert_eq!(builder.said(), before);
-    disk.remount("rw,size=200m");
+    disk.remount("rw");
+    fs::remove_file(filler).unwrap();
     let output = builder.attest(&["large", "small"]);
     assert!(output.status.success(), "{}", support::text(&output));
     assert_eq!((builder.said().len(), fs::read_dir(builder.dir.join("work")).unwrap().count()), (6, 0));

@@ -145,6 +145,7 @@ async fn install(
 }
 
 async fn read(podman: &Podman, id: &str, config: &Config) -> Result<Tree, ObserveError> {
+    podman.check_size(id).await?;
     let (reader, first) = (podman.export(id, config.timeout()), config.ids().map_or(0, |ids| u64::from(ids.first)));
     let tree = tokio::task::spawn_blocking(move || Tree::read(reader, first)).await;
     Ok(tree.unwrap_or(Err(TreeError::Malformed("reading was interrupted")))?)

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::PodmanError;
+use bollard::query_parameters::InspectContainerOptionsBuilder;
+
+use super::{Podman, PodmanError, soon};
 
 /// What must stay free, and where.
 pub(super) struct Disk {
@@ -38,6 +40,26 @@ impl Disk {
     }
 }
 
+impl Podman {
+    /// Refuses a container whose file system is too large to be exported: Podman first writes the whole archive among its temporary files,
+    /// and a script makes a file of any size without taking any room for it.
+    ///
+    /// # Errors
+    /// If it is too large, or Podman cannot say.
+    pub async fn check_size(&self, id: &str) -> Result<(), PodmanError> {
+        let options = InspectContainerOptionsBuilder::default().size(true).build();
+        let found = soon("measure a container", self.docker.inspect_container(id, Some(options))).await?;
+        let bytes = found.size_root_fs.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0);
+        if bytes > MAX_EXPORT {
+            return Err(PodmanError::TooLarge(bytes >> 20));
+        }
+        let reserve = u32::try_from(bytes >> 20).unwrap_or(u32::MAX);
+        Disk::new(self.service.temporary().map(|path| path.display().to_string()), reserve).check()
+    }
+}
+
+/// More than any package makes of an image.
+const MAX_EXPORT: u64 = 64 << 30;
 /// A fast disk takes a gigabyte in this time: as much as is kept free where nothing else is configured.
 const INTERVAL: Duration = Duration::from_millis(250);
 

@@ -59,12 +59,15 @@ pub enum PodmanError {
         /// How long it had.
         limit: Duration,
     },
-    /// Too little room is left where containers are stored.
+    /// A container's file system is larger than any installation has reason to make it.
+    #[error("the container's file system holds {0} MiB")]
+    TooLarge(u64),
+    /// Too little room is left where containers are stored or copied to.
     #[error("{path} has less than {reserve} MiB left")]
     DiskFull {
-        /// Podman's storage.
+        /// Podman's storage, or its temporary files.
         path: PathBuf,
-        /// What must stay free, in MiB.
+        /// What is needed there, in MiB.
         reserve: u32,
     },
     /// A file or process of this machine failed.
@@ -93,6 +96,7 @@ impl PodmanError {
             Self::Stuck { .. } => {
                 "try again; if `podman ps` hangs too, end Podman's processes; on a slow machine attest fewer packages at a time"
             }
+            Self::TooLarge(_) => "a script of the package filled it; the claim stands without an observation",
             Self::DiskFull { .. } => {
                 "make room there; if it has room, a package's scripts filled it and their container was removed; `reserve` in [container] says what must stay free"
             }

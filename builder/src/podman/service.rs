@@ -53,6 +53,11 @@ impl Service {
         self.child.as_ref().and_then(Child::id)
     }
 
+    /// Where its temporary files are, if it was started here.
+    pub(super) fn temporary(&self) -> Option<&Path> {
+        self.scratch.as_ref().map(|scratch| scratch.temporary.path())
+    }
+
     /// The runtimes worth trying, in order; `None` is Podman's own choice. A service that others started keeps its runtime.
     pub(super) fn runtimes(&self, settings: &Settings) -> Vec<Option<String>> {
         if self.child.is_none() || settings.runtime.is_some() {
