@@ -44,7 +44,7 @@ const ATTACKS: [(&str, &str, Option<bool>); 9] = [
         "for name in sda vda nvme0n1; do mknod /dev/evil b 254 0 && head -c 1 /dev/evil; done; mount -o remount,rw /run/tallystick/in; echo b >/proc/sysrq-trigger; exit 0",
         Some(true),
     ),
-    ("sparse", "truncate -s 10T /sparse; exit 0", Some(false)),
+    ("sparse", "for n in 1 2 3 4 5; do truncate -s 15G /sparse-$n; done; truncate -s 10T /huge; [ ! -s /huge ]", Some(false)),
     ("fails", "echo no such luck >&2; exit 7", Some(false)),
 ];
 

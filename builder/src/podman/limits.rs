@@ -65,7 +65,7 @@ impl Limits {
             let value = i64::try_from(value?).ok()?;
             Some(ResourcesUlimits { name: Some(name.to_owned()), soft: Some(value), hard: Some(value) })
         };
-        [limit("nofile", self.files), limit("nproc", self.processes)].into_iter().flatten().collect()
+        [limit("nofile", self.files), limit("nproc", self.processes), limit("fsize", Some(MOST_BYTES))].into_iter().flatten().collect()
     }
 }
 
@@ -81,6 +81,8 @@ fn hard_limit(text: &str, name: &str) -> Option<u64> {
 /// More files make programs slow that close every possible descriptor at their start.
 const MOST_FILES: u64 = 16_384;
 const MOST_PROCESSES: u64 = 16_384;
+/// Of one file, holes included.
+const MOST_BYTES: u64 = 16 << 30;
 const MOST_PIDS: i64 = 2048;
 
 #[cfg(test)]

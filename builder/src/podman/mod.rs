@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bollard::Docker;
-use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder};
+use bollard::query_parameters::{ListContainersOptionsBuilder, PruneContainersOptionsBuilder, RemoveContainerOptionsBuilder};
 
 pub use job::{Bind, Finished, IdRange, Job, MOUNTS, Network};
 pub use limits::{Group, Limits};
@@ -60,8 +60,8 @@ pub enum PodmanError {
         limit: Duration,
     },
     /// A container's file system is larger than any installation has reason to make it.
-    #[error("the container's file system holds {0} MiB")]
-    TooLarge(u64),
+    #[error("the container's file system holds more than 64 GiB or a million new files")]
+    TooLarge,
     /// Too little room is left where containers are stored or copied to.
     #[error("{path} has less than {reserve} MiB left")]
     DiskFull {
@@ -96,7 +96,7 @@ impl PodmanError {
             Self::Stuck { .. } => {
                 "try again; if `podman ps` hangs too, end Podman's processes; on a slow machine attest fewer packages at a time"
             }
-            Self::TooLarge(_) => "a script of the package filled it; the claim stands without an observation",
+            Self::TooLarge => "a script of the package filled it; the claim stands without an observation",
             Self::DiskFull { .. } => {
                 "make room there; if it has room, a package's scripts filled it and their container was removed; `reserve` in [container] says what must stay free"
             }
@@ -110,6 +110,11 @@ impl PodmanError {
         let Self::Api { source, .. } = self else { return None };
         let bollard::errors::Error::DockerResponseServerError { status_code, .. } = **source else { return None };
         Some(status_code)
+    }
+
+    /// Whether an answer came that is not of the API.
+    fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Api { source, .. } if matches!(**source, bollard::errors::Error::JsonDataError { .. }))
     }
 
     pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
@@ -236,13 +241,37 @@ impl Podman {
     /// # Errors
     /// If Podman cannot list or remove them.
     pub async fn sweep(&self) -> Result<(), PodmanError> {
+        for tries in 1.. {
+            match self.containers().await {
+                // Podman's own word `stopped`, for a container that has ended and is not cleaned up yet, is none of the API.
+                Err(error) if error.is_unreadable() && tries <= REMOVE_TRIES => {
+                    self.prune().await?;
+                    tokio::time::sleep(Duration::from_millis(200) * tries).await;
+                }
+                containers => {
+                    for id in containers? {
+                        self.remove(&id).await?;
+                    }
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All containers of this builder's label.
+    async fn containers(&self) -> Result<Vec<String>, PodmanError> {
         let filters = HashMap::from([("label", vec![self.label()])]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
         let containers = soon("list containers", self.docker.list_containers(Some(options))).await?;
-        for id in containers.into_iter().filter_map(|container| container.id) {
-            self.remove(&id).await?;
-        }
-        Ok(())
+        Ok(containers.into_iter().filter_map(|container| container.id).collect())
+    }
+
+    /// Removes this builder's containers that do not run, without looking at them.
+    async fn prune(&self) -> Result<(), PodmanError> {
+        let filters = HashMap::from([("label", vec![self.label()])]);
+        let options = PruneContainersOptionsBuilder::default().filters(&filters).build();
+        soon("remove old containers", self.docker.prune_containers(Some(options))).await.map(drop)
     }
 
     /// Removes what is left and ends the service if it was started here. Errors are only logged: the work is done or has failed.
