@@ -29,7 +29,7 @@ pub struct World {
     pub log: Option<Program>,
     /// The witnesses; `None` while one is stopped.
     pub witnesses: Vec<Option<Program>>,
-    /// Two builders.
+    /// The keys of two builders, whose directories `builder-1` and `builder-2` tally-builder made.
     pub builders: Vec<Box<dyn Signer>>,
     /// The security team's key, which is its online key too.
     pub security: Box<dyn Signer>,
@@ -52,7 +52,7 @@ impl World {
         let witnesses: Vec<_> = (1..=3).map(|n| Some(start_witness(dir.path(), n, "127.0.0.1:0"))).collect();
         let urls: Vec<String> = witnesses.iter().flatten().map(Program::url).collect();
         fs::write(at("log.policy"), policy(&log_keys, &named, &urls)).expect("written");
-        let builders: Vec<_> = (1..=2).map(|n| role_key(dir.path(), &format!("builder-{n}.example"))).collect();
+        let builders: Vec<_> = (1..=2).map(|n| builder_key(dir.path(), n)).collect();
         let security = role_key(dir.path(), "security.example");
         let policy_digest = Hash::digest(&fs::read(at("log.policy")).expect("read"));
         let roles = roles(foundation(dir.path()), policy_digest, &builders, security.key());
@@ -155,7 +155,7 @@ impl World {
     }
 }
 
-fn path(path: &Path) -> &str {
+pub(crate) fn path(path: &Path) -> &str {
     path.to_str().expect("a temporary path is text")
 }
 
@@ -190,6 +190,13 @@ fn policy(log: &[VerifierKey], named: &[(usize, Vec<VerifierKey>)], urls: &[Stri
         format!("{}group w{n} any w{n}-0 w{n}-1\n", lines.collect::<String>())
     });
     format!("{}{}group quorum 2 w1 w2 w3\nquorum quorum\n", logs.collect::<String>(), witnesses.collect::<String>())
+}
+
+/// A builder's directory with its key.
+fn builder_key(dir: &Path, n: usize) -> Box<dyn Signer> {
+    let home = dir.join(format!("builder-{n}"));
+    init("tally-builder", &["init", "--dir", path(&home), "--name", &format!("builder-{n}.example")]);
+    keys::load(&home.join("keys/builder.key")).expect("a key")
 }
 
 /// A role's key in a file of its own.

@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use attest::Purl;
-use e2e::{World, run};
+use e2e::{User, World};
 use package::deb::{Limits, read};
 
 /// A small package file.
@@ -25,33 +25,10 @@ fn package(dir: &Path) -> PathBuf {
     deb
 }
 
-struct User<'a> {
-    world: &'a World,
-}
-
-impl User<'_> {
-    /// Writes a configuration for the running log.
-    fn new(world: &World) -> User<'_> {
-        let url = world.log.as_ref().unwrap().url();
-        let text = format!(
-            "log = \"{url}\"\nwitness_policy = \"log.policy\"\npolicy = \"policy.toml\"\ncache = \"cache\"\nroles_sha256 = \"{}\"\n",
-            world.roles_sha256
-        );
-        fs::write(world.at("tally.toml"), text).unwrap();
-        fs::write(world.at("policy.toml"), "builders = 2\nmax_age = \"1h\"\n").unwrap();
-        User { world }
-    }
-
-    fn tally(&self, arguments: &[&str]) -> Output {
-        let config = self.world.at("tally.toml");
-        run("tally", [&["--config", config.to_str().unwrap()], arguments].concat())
-    }
-
-    #[track_caller]
-    fn expect(&self, status: i32, arguments: &[&str]) {
-        let output = self.tally(arguments);
-        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {output:?}");
-    }
+#[track_caller]
+fn expect(user: &User, status: i32, arguments: &[&str]) {
+    let output = user.tally(arguments);
+    assert_eq!(output.status.code(), Some(status), "{arguments:?}: {output:?}");
 }
 
 #[test]
@@ -66,29 +43,29 @@ fn warnings_reach_the_user_and_are_withdrawn() {
     let key = key.to_str().unwrap();
     let text = ["--key", key, "--id", "TSA-1", "--reference", "CVE-2026-0001", "--summary", "a hole", "--advice", "upgrade"];
 
-    let user = User::new(&world);
-    user.expect(2, &["check", file]);
+    let user = User::new(&world, "1h");
+    expect(&user, 2, &["check", file]);
     world.claim(0, &purl, read.sha256, &read.manifest).unwrap();
-    user.expect(2, &["check", file]);
+    expect(&user, 2, &["check", file]);
     world.claim(1, &purl, read.sha256, &read.manifest).unwrap();
-    user.expect(0, &["check", file]);
+    expect(&user, 0, &["check", file]);
 
-    user.expect(0, &[&["advise", "warn", "--package", "pkg:deb/debian/hello", "--severity", "high"], &text[..]].concat());
-    user.expect(4, &["check", file]);
-    user.expect(0, &["advise", "head", "--key", key]);
-    user.expect(4, &["check", file]);
-    user.expect(0, &[&["advise", "withdraw"], &text[..]].concat());
-    user.expect(0, &["check", file]);
-    let other = world.at("builder-1.example.key");
-    user.expect(14, &["advise", "head", "--key", other.to_str().unwrap()]);
-    user.expect(10, &["advise", "second", "--id", "TSA-9", "--key", key]);
-    user.expect(14, &["advise", "second", "--id", "TSA-1", "--key", other.to_str().unwrap()]);
+    expect(&user, 0, &[&["advise", "warn", "--package", "pkg:deb/debian/hello", "--severity", "high"], &text[..]].concat());
+    expect(&user, 4, &["check", file]);
+    expect(&user, 0, &["advise", "head", "--key", key]);
+    expect(&user, 4, &["check", file]);
+    expect(&user, 0, &[&["advise", "withdraw"], &text[..]].concat());
+    expect(&user, 0, &["check", file]);
+    let other = world.at("builder-1/keys/builder.key");
+    expect(&user, 14, &["advise", "head", "--key", other.to_str().unwrap()]);
+    expect(&user, 10, &["advise", "second", "--id", "TSA-9", "--key", key]);
+    expect(&user, 14, &["advise", "second", "--id", "TSA-1", "--key", other.to_str().unwrap()]);
 
     // Two of three witnesses away: nothing is published, and what was keeps its verdict.
     let known = user.tally(&["check", file]).status.code();
     let gone: Vec<_> = world.witnesses.iter_mut().take(2).filter_map(Option::take).collect();
     gone.into_iter().for_each(|witness| witness.kill());
-    let user = User::new(&world);
-    user.expect(14, &["advise", "head", "--wait", "3", "--key", key]);
+    let user = User::new(&world, "1h");
+    expect(&user, 14, &["advise", "head", "--wait", "3", "--key", key]);
     assert_eq!(user.tally(&["check", file]).status.code(), known);
 }
