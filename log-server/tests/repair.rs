@@ -236,7 +236,7 @@ async fn the_command_restores_manifests_and_entries_beside_a_server_from_a_serve
         assert_eq!((std::fs::read(at(&jq)).unwrap(), std::fs::read(at(entries)).unwrap()), (text.clone(), bundle.clone()));
     }
     assert_eq!(command(arguments(&["--from", "http://127.0.0.1:9"])).await.0, 2, "a mirror that is not there");
-    // Beside the running server, from the copy; and /healthz says so until it is done.
+    // Beside the running server, from the copy.
     let copy_of = damaged.path().to_str().unwrap().to_owned();
     std::fs::remove_file(dir.join("public").join(entries)).unwrap();
     let (status, said) = command(vec!["--dir".into(), dir.to_str().unwrap().into(), "--from".into(), copy_of]).await;
