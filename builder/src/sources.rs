@@ -217,7 +217,7 @@ fn source(uri: &str, suite: &str, components: Vec<String>, place: &str) -> Resul
     let behind = |scheme: &str| uri.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty());
     let host = |scheme: &str| behind(scheme) && !uri[scheme.len()..].starts_with('/');
     let known = host("http://") || host("https://") || behind("file:/") || behind("copy:/");
-    let plain = |word: &str| word.bytes().all(|byte| byte.is_ascii_graphic() && !b"[]\"'\\$`".contains(&byte));
+    let plain = |word: &str| word.bytes().all(|byte| byte.is_ascii_graphic() && !b"[]\"'\\$`#".contains(&byte));
     if !known || !plain(uri) || !plain(suite) || !components.iter().all(|component| plain(component)) {
         return Err(SourcesError::Malformed { place: place.to_owned() });
     }

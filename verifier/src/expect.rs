@@ -24,7 +24,7 @@ pub struct Expected {
 pub fn parse(text: &str) -> Result<Vec<Expected>, usize> {
     let mut list = Vec::new();
     for (index, line) in text.lines().enumerate() {
-        if line.trim().is_empty() || line.starts_with('#') {
+        if line.trim().is_empty() || line.trim_start().starts_with('#') {
             continue;
         }
         let mut words = line.split_whitespace();
@@ -110,6 +110,7 @@ mod tests {
         let list = parse("# mine\nattr\t1:2.5\nlibc6:i386 2.36-9\n\n").unwrap();
         assert_eq!(list[1], Expected { name: "libc6".into(), arch: Some("i386".into()), version: "2.36-9".into() });
         assert_eq!(list[0].arch, None);
+        assert_eq!(parse(" # indented\n"), Ok(Vec::new()));
         assert_eq!(parse("a 1\nb\n"), Err(2));
         assert_eq!(parse("a 1 2\n"), Err(1));
     }
