@@ -6,10 +6,11 @@ SOAK_SECONDS ?= 120
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 TOOLS = cc podman runc debootstrap mmdebstrap minisign bsdtar mtree strace faketime gpgv gpg apt-ftparchive dpkg-deb python3 unshare setcap curl xz zstd ip
 
-.PHONY: help build demo test lint unit no-std fuzz soak crash bench bench-large bench-fsck bench-verify deps clean
+.PHONY: help build demo acceptance test lint unit no-std fuzz soak crash bench bench-large bench-fsck bench-verify deps clean
 
 help:
 	@echo "make demo    the main job on real packages: log, witnesses, builders, verdicts"
+	@echo "make acceptance  every package of a whole root through real builders, then flipped bytes: a quarter of an hour"
 	@echo "make test    lint, the core without std, all tests"
 	@echo "make lint    formatting, clippy, documentation"
 	@echo "make fuzz    every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
@@ -29,6 +30,9 @@ build: deps
 
 demo: build
 	e2e/demo.sh
+
+acceptance: build
+	$(CARGO) test --release --locked --package e2e --test acceptance -- --ignored --nocapture
 
 test: deps lint no-std unit
 
