@@ -182,7 +182,8 @@ fn podman() -> Result<Command, PodmanError> {
         return Ok(Command::new("podman"));
     }
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "TERM", "podman"]);
+    // Not TERM: a service that waits for a container of the killed run ignores it for long, and holds Podman's locks meanwhile.
+    command.args(["--pdeathsig", "KILL", "podman"]);
     Ok(command)
 }
 
