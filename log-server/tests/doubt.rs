@@ -170,7 +170,7 @@ fn cosignatures_that_grow_old_while_others_are_awaited_do_not_count() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_could_not_be_committed_was_never_said() {
+async fn after_a_failed_write_nothing_is_taken() {
     let served = Served::start(false).await;
     let stage = served.log_dir().join("state/stage");
     std::fs::remove_dir(&stage).unwrap();
@@ -182,7 +182,7 @@ async fn what_could_not_be_committed_was_never_said() {
     assert_eq!(post("T-1").await, 503);
     std::fs::remove_file(&stage).unwrap();
     std::fs::create_dir(&stage).unwrap();
-    assert_eq!(post("T-2").await, 200, "another warning is the first one");
+    assert_eq!(post("T-2").await, 503, "a write failed for another reason than room: only a new start goes on");
 }
 
 #[test]

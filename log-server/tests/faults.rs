@@ -123,7 +123,7 @@ fn whatever_call_fails_nothing_is_lost_and_the_reason_is_clear() {
             if !struck.any.load(Ordering::SeqCst) {
                 break;
             }
-            call += step(31);
+            call += step(17);
         }
     }
     println!("{cases} faults: {refused} starts refused, {stopped} stops, {waited} waits, {unnoticed} got over");
