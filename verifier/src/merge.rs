@@ -1,5 +1,6 @@
 //! Putting bundles of one log together. Pure: the proofs that one tree extends another come as arguments.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use attest::Bundle;
@@ -30,17 +31,14 @@ pub enum Relation {
 /// Compares the trees of two bundles: by their roots, or by the earlier trees that the larger one has proofs of.
 #[must_use]
 pub fn relate(first: &Bundle, second: &Bundle) -> Relation {
-    let (a, b) = (first.checkpoint.tree(), second.checkpoint.tree());
-    if a.size == b.size {
-        let fork = || Relation::Fork(Box::new(Evidence::new(first.checkpoint.clone(), second.checkpoint.clone(), None)));
-        return if a.root == b.root { Relation::Same } else { fork() };
-    }
-    let (smaller, larger) = if a.size < b.size { (first, second) } else { (second, first) };
-    match convict(&smaller.checkpoint, larger) {
-        Ok(None) => Relation::Unproven,
-        Ok(Some(proof)) if a.size < b.size => Relation::Extended(proof),
-        Ok(Some(proof)) => Relation::Extends(proof),
-        Err(evidence) => Relation::Fork(evidence),
+    let order = first.checkpoint.tree().size.cmp(&second.checkpoint.tree().size);
+    let (smaller, larger) = if order.is_le() { (first, second) } else { (second, first) };
+    match (convict(&smaller.checkpoint, larger), order) {
+        (Err(evidence), _) => Relation::Fork(evidence),
+        (Ok(None), _) => Relation::Unproven,
+        (Ok(Some(_)), Ordering::Equal) => Relation::Same,
+        (Ok(Some(proof)), Ordering::Less) => Relation::Extended(proof),
+        (Ok(Some(proof)), Ordering::Greater) => Relation::Extends(proof),
     }
 }
 
