@@ -44,8 +44,8 @@ impl Mirror {
     }
 
     async fn try_answer(&self, syncer: &Syncer<'_>, checkpoint: &SignedCheckpoint, names: &[String]) -> Result<Bundle, SyncError> {
-        self.grow(syncer, checkpoint).await?;
-        Ok(self.extract(checkpoint, &names.iter().map(String::as_str).collect())?)
+        let index = self.grow(syncer, checkpoint).await?;
+        Ok(self.extract(checkpoint, &index, &names.iter().map(String::as_str).collect())?)
     }
 
     /// Counts nothing as here.
@@ -54,20 +54,22 @@ impl Mirror {
         fs::remove_file(&path).map_err(|error| CacheError::Io(path, error))
     }
 
-    /// Fetches what is new, a few hundred bundles at a time; each round is authenticated, written, and only then counted.
-    async fn grow(&self, syncer: &Syncer<'_>, checkpoint: &SignedCheckpoint) -> Result<(), SyncError> {
+    /// Fetches what is new, a few hundred bundles at a time; each round is authenticated, written, and only then counted. Gives the
+    /// index of names.
+    async fn grow(&self, syncer: &Syncer<'_>, checkpoint: &SignedCheckpoint) -> Result<Vec<u8>, SyncError> {
         let target = checkpoint.tree();
         let mut edge = self.edge()?;
+        let mut names = self.names()?;
         while edge.tree().size < target.size {
             let first = edge.tree().size;
             let last = target.size.min((first / 256 + ROUND) * 256);
             let entries = self.fetch(syncer, &target, first, last).await?;
             let slices: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
             let batch = edge.append(&slices).map_err(|error| SyncError::Entries(format!("{error:?}")))?;
-            self.write(first, &batch, &entries)?;
+            self.write(first, &batch, &entries, &mut names)?;
             edge = batch.edge;
         }
-        if edge.tree() == target { Ok(()) } else { Err(SyncError::Entries(format!("their root is {}", edge.tree().root))) }
+        if edge.tree() == target { Ok(names) } else { Err(SyncError::Entries(format!("their root is {}", edge.tree().root))) }
     }
 
     /// The entries `first..last`, each compared with the level-0 tile that the signed root authenticates.
@@ -98,8 +100,9 @@ impl Mirror {
         Ok(entries)
     }
 
-    /// Tiles and bundles first, then the index of names, then the size: what the size does not cover is written again next time.
-    fn write(&self, first: u64, batch: &tlog::edge::Batch, entries: &[Vec<u8>]) -> Result<(), CacheError> {
+    /// Tiles and bundles first, then the index of names, which grows by theirs, then the size: what the size does not cover is written
+    /// again next time.
+    fn write(&self, first: u64, batch: &tlog::edge::Batch, entries: &[Vec<u8>], names: &mut Vec<u8>) -> Result<(), CacheError> {
         for (tile, bytes) in
             batch.tiles.iter().map(|(tile, bytes)| (tile.path(), bytes)).chain(batch.bundles.iter().map(|(id, bytes)| (id.path(), bytes)))
         {
@@ -112,7 +115,6 @@ impl Mirror {
             }
         }
         // What a killed program appended beyond the counted length is cut off first.
-        let mut names = self.names()?;
         let path = self.dir.join(NAMES);
         let append = || {
             let mut file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
@@ -123,7 +125,7 @@ impl Mirror {
         };
         append().map_err(|error| CacheError::Io(path.clone(), error))?;
         names.extend_from_slice(new.as_bytes());
-        let state = State { tree: batch.tree, counted: names.len() as u64, digest: Hash::digest(&names) };
+        let state = State { tree: batch.tree, counted: names.len() as u64, digest: Hash::digest(names) };
         self.put(TREE, state.encode().as_bytes())
     }
 
@@ -177,9 +179,9 @@ impl Mirror {
     }
 
     /// The leaves about these names, with proofs made from the tiles here; each is compared with what the tree has.
-    fn extract(&self, checkpoint: &SignedCheckpoint, names: &BTreeSet<&str>) -> Result<Bundle, CacheError> {
+    fn extract(&self, checkpoint: &SignedCheckpoint, index: &[u8], names: &BTreeSet<&str>) -> Result<Bundle, CacheError> {
         let tree = checkpoint.tree();
-        let indices = self.indices(tree.size, names)?;
+        let indices = indices(index, tree.size, names);
         let damaged = || CacheError::Damaged(self.dir.clone());
         let plan = Plan::for_leaves(&tree, indices.iter().copied()).map_err(|_| damaged())?;
         let prover = plan.finish(&self.tiles(plan.tiles())?).map_err(|_| damaged())?;
@@ -200,17 +202,6 @@ impl Mirror {
             leaves.push(BundledLeaf { index, leaf, proof });
         }
         Ok(Bundle { checkpoint: checkpoint.clone(), history: Vec::new(), leaves, manifests: Vec::new() })
-    }
-
-    fn indices(&self, size: u64, wanted: &BTreeSet<&str>) -> Result<BTreeSet<u64>, CacheError> {
-        let names = self.names()?;
-        let text = String::from_utf8_lossy(&names);
-        let index = |line: &str| {
-            let (index, name) = line.split_once(' ')?;
-            let index: u64 = index.parse().ok().filter(|index| *index < size)?;
-            wanted.contains(name).then_some(index)
-        };
-        Ok(text.lines().filter_map(index).collect())
     }
 }
 
@@ -235,6 +226,17 @@ impl State {
     fn encode(&self) -> String {
         format!("{} {} {} {}\n", self.tree.size, self.tree.root, self.counted, self.digest)
     }
+}
+
+/// The entries below `size` that the index of names lists under one that is wanted.
+fn indices(names: &[u8], size: u64, wanted: &BTreeSet<&str>) -> BTreeSet<u64> {
+    let text = String::from_utf8_lossy(names);
+    let index = |line: &str| {
+        let (index, name) = line.split_once(' ')?;
+        let index: u64 = index.parse().ok().filter(|index| *index < size)?;
+        wanted.contains(name).then_some(index)
+    };
+    text.lines().filter_map(index).collect()
 }
 
 /// Under which names an entry is found: its subject, and its type.
