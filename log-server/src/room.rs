@@ -19,7 +19,7 @@ impl Room {
         Self { dir: dir.to_owned(), reserve, seen: Mutex::new(None) }
     }
 
-    /// Free bytes, as of half a second ago at most. A file system that does not answer has none.
+    /// Free bytes, as of a twentieth of a second ago at most. A file system that does not answer has none.
     #[must_use]
     pub fn free(&self) -> u64 {
         // The number is replaced whole; a panic elsewhere cannot leave half of it.

@@ -133,12 +133,12 @@ async fn a_read_only_disk_is_refused_and_can_be_checked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn below_the_reserve_nothing_new_is_taken_and_nothing_breaks() {
-    let Some(disk) = Disk::mount("16m") else { return };
+    let Some(disk) = Disk::mount("64m") else { return };
     let dir = disk.path().join("log");
     init::init(&dir, "example.com/reserve", true, &SystemClock).unwrap();
     let path = dir.join("log.toml");
     let text = std::fs::read_to_string(&path).unwrap();
-    let reserve = "reserve_bytes = 8388608";
+    let reserve = "reserve_bytes = 33554432";
     std::fs::write(
         &path,
         text.lines().map(|line| if line.starts_with("reserve_bytes") { reserve } else { line }).collect::<Vec<_>>().join("\n"),
@@ -149,7 +149,10 @@ async fn below_the_reserve_nothing_new_is_taken_and_nothing_breaks() {
     let running = tokio::spawn(server.run(async move { drop(stopped.await) }));
     let client = reqwest::Client::new();
     let get = |path: &str| client.get(format!("http://{address}/{path}")).send();
-    let add = |n: u32| client.post(format!("http://{address}/add")).body(format!("{n} {}", "x".repeat(40_000))).send();
+    let add = |n: u32| client.post(format!("http://{address}/add")).body(format!("{n} {}", "x".repeat(4_000))).send();
+    // Two mebibytes above the reserve: what a few rounds write between two looks at the disk stays far below it.
+    let above = store::free_space(&dir).unwrap() - (34 << 20);
+    std::fs::write(disk.path().join("filler"), vec![7; usize::try_from(above).unwrap()]).unwrap();
     let mut taken = 0;
     let refused = loop {
         let answer = add(taken).await.unwrap();
@@ -166,10 +169,10 @@ async fn below_the_reserve_nothing_new_is_taken_and_nothing_breaks() {
     assert_eq!(get("healthz").await.unwrap().text().await.unwrap(), "the disk is nearly full\n");
     let metrics = get("metrics").await.unwrap().text().await.unwrap();
     let value = |name: &str| metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok()).unwrap();
-    assert_eq!(value("tally_log_reserve_bytes "), 8 << 20);
-    assert!((1 << 20..8 << 20).contains(&value("tally_log_free_bytes ")), "there is room left: {metrics}");
+    assert_eq!(value("tally_log_reserve_bytes "), 32 << 20);
+    assert!((1 << 20..32 << 20).contains(&value("tally_log_free_bytes ")), "there is room left: {metrics}");
     assert_eq!(get("checkpoint").await.unwrap().status(), 200, "reads go on");
-    disk.remount("size=64m");
+    disk.remount("size=128m");
     tokio::time::sleep(std::time::Duration::from_millis(600)).await;
     assert_eq!(add(taken).await.unwrap().status(), 200, "with room again it goes on");
     assert_eq!(get("healthz").await.unwrap().status(), 200);
@@ -179,7 +182,7 @@ async fn below_the_reserve_nothing_new_is_taken_and_nothing_breaks() {
     let keys: Vec<_> = settings.keys.iter().map(|key| tlog::VerifierKey::parse(key).unwrap()).collect();
     let report = tally_log::fsck::check(&tally_log::fsck::DirectorySource::open(&dir).unwrap(), &keys).unwrap();
     assert_eq!((report.tree.size, report.findings.as_slice()), (u64::from(taken) + 1, &[][..]));
-    println!("{taken} entries taken until 8 MiB were left; nothing lost");
+    println!("{taken} entries taken until 32 MiB were left; nothing lost");
 }
 
 #[tokio::test(flavor = "multi_thread")]
