@@ -8,6 +8,7 @@ mod error;
 use crate::ar::{Archive, Member};
 use crate::compression::{Compression, Decoder};
 use crate::control::{Conffile, Control, parse_conffiles};
+use crate::hashing::Hashing;
 use crate::payload::{Collector, relative};
 use crate::tar::{Entry, Kind, Reader, TarLimits};
 use attest::{Hash, Manifest};
@@ -24,6 +25,8 @@ pub struct Limits {
     pub package: u64,
     /// Bytes of the decompressed control archive.
     pub control: u64,
+    /// Bytes of each header of an rpm package.
+    pub header: u64,
     /// Bytes of the decompressed payload, and of the sum of its files with holes filled.
     pub payload: u64,
     /// Times that the payload may be larger than its compressed form, beyond the first 64 MiB.
@@ -36,7 +39,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { package: 8 << 30, control: 32 << 20, payload: 64 << 30, ratio: 1000, entries: 1_000_000, path: 4095 }
+        Self { package: 8 << 30, control: 32 << 20, header: 128 << 20, payload: 64 << 30, ratio: 1000, entries: 1_000_000, path: 4095 }
     }
 }
 
@@ -100,7 +103,7 @@ struct Place {
 }
 
 fn read_members(reader: impl Read, limits: &Limits, visitor: &mut dyn Visitor, place: &mut Place) -> Result<DebPackage, Refusal> {
-    let mut hashing = Hashing { inner: reader, hash: Sha256::new(), size: 0, limit: limits.package };
+    let mut hashing = Hashing::new(reader, limits.package);
     let mut archive = Archive::open(&mut hashing)?;
 
     expect(&mut archive, "debian-binary", place)?;
@@ -123,7 +126,7 @@ fn read_members(reader: impl Read, limits: &Limits, visitor: &mut dyn Visitor, p
         archive.skip()?;
     }
     let control_files = files.into_keys().collect();
-    let (size, sha256) = (hashing.size, Hash::new(hashing.hash.finalize().into()));
+    let (size, sha256) = hashing.finish();
     let manifest = collector.finish(sha256, &conffiles)?;
     Ok(DebPackage { control, conffiles, control_files, size, sha256, manifest })
 }
@@ -211,26 +214,6 @@ fn hash_content<R: Read>(tar: &mut Reader<R>, entry: &Entry, wanted: bool, visit
         Ok(())
     })?;
     Ok(Hash::new(hash.finalize().into()))
-}
-
-/// Hashes and counts what passes, and stops at the package's limit.
-struct Hashing<R> {
-    inner: R,
-    hash: Sha256,
-    size: u64,
-    limit: u64,
-}
-
-impl<R: Read> Read for Hashing<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        self.hash.update(&buffer[..read]);
-        self.size += read as u64;
-        if self.size > self.limit {
-            return Err(io::Error::other(crate::compression::LimitReached { limit: self.limit }));
-        }
-        Ok(read)
-    }
 }
 
 const VERSION: &[u8] = b"2.0\n";

@@ -1,6 +1,6 @@
-//! Reads Debian package files and the dpkg database of an installed root, without network and without trust in either.
+//! Reads package files and the dpkg database of an installed root, without network and without trust in either.
 //!
-//! Pages: `specs/deb.md` (package files) and `specs/dpkg.md` (installed roots). Nothing here judges: it says what is there.
+//! Pages: `specs/deb.md` and `specs/rpm.md` (package files) and `specs/dpkg.md` (installed roots). Nothing here judges: it says what is there.
 
 pub mod accounts;
 pub mod ar;
@@ -9,8 +9,10 @@ pub mod control;
 pub mod deb;
 pub mod deb822;
 pub mod dpkg;
+mod hashing;
 pub mod owner;
 pub mod payload;
 pub mod release;
 pub mod root;
+pub mod rpm;
 pub mod tar;

@@ -126,12 +126,16 @@ fn parents(path: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn classify(path: &[u8], node: &Node, config: &BTreeSet<&[u8]>) -> Class {
-    let optional = OPTIONAL.iter().any(|prefix| path.strip_prefix(*prefix).is_some_and(|rest| rest.is_empty() || rest[0] == b'/'));
     match node {
         Node::File { .. } | Node::Link(_) if config.contains(path) => Class::Config,
-        _ if optional => Class::Optional,
+        _ if is_optional(path) => Class::Optional,
         _ => Class::Fixed,
     }
+}
+
+/// Whether a path is documentation or a translation by its place.
+pub(crate) fn is_optional(path: &[u8]) -> bool {
+    OPTIONAL.iter().any(|prefix| path.strip_prefix(*prefix).is_some_and(|rest| rest.is_empty() || rest[0] == b'/'))
 }
 
 /// Trees whose absence is excused, as `path-exclude` of slim images removes them.

@@ -1,0 +1,149 @@
+//! Reading an `.rpm` once, from front to back, into the list of everything it would install (`specs/rpm.md`).
+//!
+//! In scope: lead, headers, payload, and that all of them agree. Out of scope: signatures, dependencies, scriptlets.
+
+mod caps;
+mod cpio;
+mod error;
+mod files;
+mod header;
+mod payload;
+
+use crate::ar::fill;
+use crate::deb::{self, Limits};
+use crate::hashing::Hashing;
+use attest::{Hash, Manifest};
+use files::disagrees;
+use std::io::Read;
+
+pub use caps::parse as parse_capabilities;
+pub use error::{Error, Refusal};
+pub use header::Header;
+
+/// Name, version and architecture, as a header has them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Identity {
+    /// Its name.
+    pub name: String,
+    /// The epoch; 0 where there is none.
+    pub epoch: u32,
+    /// `version-release`.
+    pub version: String,
+    /// The architecture, such as `x86_64` or `noarch`.
+    pub architecture: String,
+}
+
+/// Everything that a package file says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RpmPackage {
+    /// Its name, version and architecture.
+    pub identity: Identity,
+    /// SHA-256 of the immutable header: the same after signing again.
+    pub header: Hash,
+    /// SHA-256 of the compressed payload, likewise.
+    pub payload: Hash,
+    /// SHA-256 of the package file.
+    pub sha256: Hash,
+    /// Bytes of the package file.
+    pub size: u64,
+    /// What it would install, where, and how strictly that binds.
+    pub manifest: Manifest,
+}
+
+impl std::fmt::Display for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} {}", self.name, self.version, self.architecture)
+    }
+}
+
+impl Identity {
+    /// The tags that make up a package's identity.
+    pub fn of(header: &Header) -> Result<Self, Refusal> {
+        let text = |tag| {
+            let text = header.text(tag)?.and_then(|text| std::str::from_utf8(text).ok()).filter(|text| is_word(text));
+            text.map(str::to_owned).ok_or(Refusal::Tag(tag, "is missing or malformed"))
+        };
+        let epoch = header.numbers(EPOCH, 32)?.first().copied().unwrap_or(0);
+        Ok(Self {
+            name: text(NAME)?,
+            epoch: u32::try_from(epoch).unwrap_or(0),
+            version: format!("{}-{}", text(VERSION)?, text(RELEASE)?),
+            architecture: text(ARCH)?,
+        })
+    }
+}
+
+/// Reads a package. Memory grows with the header, not with the size of files.
+pub fn read(reader: impl Read, limits: &Limits) -> Result<RpmPackage, Error> {
+    let mut package = None;
+    read_parts(reader, limits, &mut package).map_err(|reason| Error { package, reason })
+}
+
+fn read_parts(reader: impl Read, limits: &Limits, package: &mut Option<String>) -> Result<RpmPackage, Refusal> {
+    let mut whole = Hashing::new(reader, limits.package);
+    read_lead(&mut whole)?;
+    let announced = Header::skip_signature(&mut whole, limits.header)?;
+    let header = Header::read(&mut whole, header::IMMUTABLE, limits.header)?;
+    let digest = header.digest();
+    if announced.is_some_and(|announced| announced != digest) {
+        return Err(disagrees(b"", "the header's digest"));
+    }
+    if let Some(tag) = header.repeated() {
+        return Err(Refusal::Tag(tag, "stands twice"));
+    }
+    if header.text(SOURCE_RPM)?.is_none() {
+        return Err(Refusal::Source);
+    }
+    let identity = Identity::of(&header)?;
+    *package = Some(identity.to_string());
+    let records = files::parse(&header, limits)?;
+    let mut hashing = Hashing::new(&mut whole, limits.package);
+    let contents = payload::read(&mut hashing, &header, &records, limits)?;
+    let (_, payload) = hashing.finish();
+    check_payload_digest(&header, &payload)?;
+    let (size, sha256) = whole.finish();
+    let manifest = files::manifest(&records, sha256, &contents)?;
+    Ok(RpmPackage { identity, header: digest, payload, sha256, size, manifest })
+}
+
+/// 96 bytes that say little; what they say must be the same for all packages.
+fn read_lead(reader: &mut impl Read) -> Result<(), Refusal> {
+    let mut lead = [0; 96];
+    let read = fill(reader, &mut lead)?;
+    if read < 4 || lead[..4] != *LEAD {
+        return Err(Refusal::NotAnRpm);
+    }
+    if read < lead.len() {
+        return Err(deb::Refusal::Truncated.into());
+    }
+    match (lead[4], &lead[6..8], &lead[78..80]) {
+        (3 | 4, [0, 0], [0, 5]) => Ok(()),
+        (3 | 4, [0, 1], _) => Err(Refusal::Source),
+        (3 | 4, [0, 0], _) => Err(Refusal::Lead("its kind of signature is another than 5")),
+        _ => Err(Refusal::Lead("its version is another than 3 or 4")),
+    }
+}
+
+fn check_payload_digest(header: &Header, payload: &Hash) -> Result<(), Refusal> {
+    let algorithm = header.numbers(PAYLOAD_ALGORITHM, 32)?.first().copied();
+    match header.texts(PAYLOAD_SHA256)?.first() {
+        Some(digest) if algorithm.is_none_or(|algorithm| algorithm == 8) && *digest != payload.to_hex().as_bytes() => {
+            Err(disagrees(b"", "the payload's digest"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/')
+}
+
+const LEAD: &[u8; 4] = &[0xed, 0xab, 0xee, 0xdb];
+const NAME: u32 = 1000;
+const VERSION: u32 = 1001;
+const RELEASE: u32 = 1002;
+const EPOCH: u32 = 1003;
+const ARCH: u32 = 1022;
+const SOURCE_RPM: u32 = 1044;
+const PAYLOAD_SHA256: u32 = 5092;
+const PAYLOAD_ALGORITHM: u32 = 5093;
