@@ -159,7 +159,7 @@ fn read_control<R: Read>(
     visitor: &mut dyn Visitor,
 ) -> Result<BTreeMap<String, Vec<u8>>, Refusal> {
     let mut decoder = decoder(archive, member, "control.tar", limits.control)?;
-    let tar_limits = TarLimits { entries: CONTROL_FILES, path: limits.path, expanded: limits.control };
+    let tar_limits = TarLimits { entries: CONTROL_FILES, path: limits.path, expanded: limits.control, passed_over: &[] };
     let mut tar = Reader::new(&mut decoder, tar_limits);
     let mut files = BTreeMap::new();
     while let Some(entry) = tar.next_entry()? {
@@ -191,7 +191,7 @@ fn read_payload<R: Read>(
     let bomb = RATIO_FLOOR.saturating_add(member.size.saturating_mul(limits.ratio));
     let most = limits.payload.min(bomb);
     let mut decoder = decoder(archive, member, "data.tar", most)?;
-    let mut tar = Reader::new(&mut decoder, TarLimits { entries: limits.entries, path: limits.path, expanded: most });
+    let mut tar = Reader::new(&mut decoder, TarLimits { entries: limits.entries, path: limits.path, expanded: most, passed_over: &[] });
     let mut collector = Collector::default();
     while let Some(entry) = tar.next_entry()? {
         let wanted = visitor.entry(&relative(&entry.path)?, &entry)?;

@@ -1,8 +1,10 @@
 //! Reads package files and the dpkg database of an installed root, without network and without trust in either.
 //!
-//! Pages: `specs/deb.md` and `specs/rpm.md` (package files) and `specs/dpkg.md` (installed roots). Nothing here judges: it says what is there.
+//! Pages: `specs/{deb,rpm,alpm,apk}.md` (package files) and `specs/dpkg.md` (installed roots). Nothing here judges: it says what is there.
 
 pub mod accounts;
+pub mod alpm;
+pub mod apk;
 pub mod ar;
 pub mod compression;
 pub mod control;
@@ -16,3 +18,4 @@ pub mod release;
 pub mod root;
 pub mod rpm;
 pub mod tar;
+pub mod tarball;

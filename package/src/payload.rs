@@ -13,9 +13,22 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Collects the entries of a payload in the order of the archive.
 #[derive(Debug, Default)]
 pub struct Collector {
+    owners: Owners,
     items: BTreeMap<Vec<u8>, Item>,
     /// Later names of a file to its first name in the archive.
     links: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+/// Whether an archive's names or its numbers say who owns a file, as the package manager has it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Owners {
+    /// Names, then Debian's names of static numbers.
+    #[default]
+    Debian,
+    /// Names, then numbers.
+    Names,
+    /// Numbers, whatever the names are.
+    Numbers,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -26,6 +39,11 @@ struct Item {
 }
 
 impl Collector {
+    /// Nothing is collected yet.
+    pub fn new(owners: Owners) -> Self {
+        Self { owners, ..Self::default() }
+    }
+
     /// Adds an entry with the digest of its content (`None` unless a regular file).
     pub fn add(&mut self, entry: &Entry, digest: Option<Hash>) -> Result<(), Refusal> {
         let path = relative(&entry.path)?;
@@ -47,8 +65,8 @@ impl Collector {
         }
         let attributes = Attributes {
             mode: if matches!(node, Node::Link(_)) { 0o777 } else { entry.mode },
-            uname: owner::user(&entry.uname, entry.uid).ok_or(at("its owner's name is malformed"))?,
-            gname: owner::group(&entry.gname, entry.gid).ok_or(at("its group's name is malformed"))?,
+            uname: self.owners.user(&entry.uname, entry.uid).ok_or(at("its owner's name is malformed"))?,
+            gname: self.owners.group(&entry.gname, entry.gid).ok_or(at("its group's name is malformed"))?,
         };
         let item = Item { node, attributes, capability: entry.capability.clone() };
         match self.items.get(&path) {
@@ -61,17 +79,24 @@ impl Collector {
 
     /// The manifest of the package file with this digest. Every parent must be a directory; absent ones are implied.
     pub fn finish(self, package: Hash, conffiles: &[Conffile]) -> Result<Manifest, Refusal> {
+        self.finish_by(package, conffiles, &|_| None)
+    }
+
+    /// The same where a rule of the package manager gives files and links a class by their place, before all else.
+    pub fn finish_by(self, package: Hash, conffiles: &[Conffile], by_place: &dyn Fn(&[u8]) -> Option<Class>) -> Result<Manifest, Refusal> {
         self.check_parents()?;
         let config: BTreeSet<&[u8]> = conffiles.iter().filter(|c| !c.remove_on_upgrade).map(|c| &c.path[1..]).collect();
         let mut builder = ManifestBuilder::new(package);
         for (path, item) in self.items {
-            let class = classify(&path, &item.node, &config);
+            let by_place = by_place(&path).filter(|_| matches!(item.node, Node::File { .. } | Node::Link(_)));
+            let class = by_place.unwrap_or_else(|| classify(&path, &item.node, &config));
             let place = if path.is_empty() { b"." } else { path.as_slice() };
             builder.push(place, item.node, item.attributes, class, item.capability)?;
         }
         for (path, first) in &self.links {
             let file = Node::File { size: 0, sha256: Hash::new([0; 32]) };
-            builder.push_hardlink(path, first, classify(path, &file, &config))?;
+            let class = by_place(path).unwrap_or_else(|| classify(path, &file, &config));
+            builder.push_hardlink(path, first, class)?;
         }
         Ok(builder.finish()?)
     }
@@ -98,6 +123,22 @@ impl Collector {
             }
         }
         Ok(())
+    }
+}
+
+impl Owners {
+    fn user(self, name: &[u8], id: u64) -> Option<String> {
+        self.plain(name, id).unwrap_or_else(|| owner::user(name, id))
+    }
+
+    fn group(self, name: &[u8], id: u64) -> Option<String> {
+        self.plain(name, id).unwrap_or_else(|| owner::group(name, id))
+    }
+
+    /// The number, where it decides; `None` where the name does.
+    fn plain(self, name: &[u8], id: u64) -> Option<Option<String>> {
+        let decides = self == Self::Numbers || (self == Self::Names && name.is_empty());
+        decides.then(|| Some(if id == 0 { "root".to_owned() } else { id.to_string() }))
     }
 }
 

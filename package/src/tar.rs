@@ -47,6 +47,8 @@ pub struct TarLimits {
     pub path: usize,
     /// Sum of the expanded sizes of all files, in bytes.
     pub expanded: u64,
+    /// Pax keys of other makers that say nothing of a file's content; a key with a dot at its end stands for all that begin with it.
+    pub passed_over: &'static [&'static str],
 }
 
 /// Reads entries one after the other; content goes through [`Reader::content`] and is skipped otherwise.
@@ -89,7 +91,7 @@ impl<R: Read> Reader<R> {
                 b'K' => put(&mut pending.link, self.long_name(raw.size)?)?,
                 b'x' => {
                     let body = self.body(raw.size, PAX)?;
-                    put(&mut pending.pax, pax::Records::parse(&body)?)?;
+                    put(&mut pending.pax, pax::Records::parse(&body, self.limits.passed_over)?)?;
                 }
                 _ => return self.entry(raw, &block, pending).map(Some),
             }

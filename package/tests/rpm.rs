@@ -7,13 +7,11 @@ use attest::manifest::{Class, Entry, Node};
 use package::deb::Limits;
 use package::rpm::{Error, RpmPackage, read};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs;
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use support::{have, repository, run};
+use support::{have, holds_for, repository, run};
 
 struct Built(tempfile::TempDir);
 
@@ -117,34 +115,7 @@ fn the_unpacked_files_are_the_same(file: &Path, manifest: &Manifest) {
     let mut cpio = Command::new("rpm2cpio").arg(file).stdout(Stdio::piped()).spawn().unwrap();
     run(Command::new("bsdtar").args(["-xpf", "-", "-C"]).arg(directory.path()).stdin(cpio.stdout.take().unwrap()));
     assert!(cpio.wait().unwrap().success());
-    let mut groups: BTreeMap<u64, u64> = BTreeMap::new();
-    let mut found = 0;
-    for entry in manifest.entries() {
-        let path = directory.path().join(std::ffi::OsStr::from_bytes(&entry.path));
-        let there = fs::symlink_metadata(&path);
-        if matches!(entry.class, Class::Implied) || (entry.class == Class::NoVerify && !matches!(entry.node, Node::File { .. })) {
-            continue;
-        }
-        let there = there.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        found += 1;
-        let same = match &entry.node {
-            Node::File { size, sha256 } => {
-                there.is_file() && there.len() == *size && hex::encode(Sha256::digest(fs::read(&path).unwrap())) == sha256.to_hex()
-            }
-            Node::Dir => there.is_dir(),
-            Node::Link(target) => fs::read_link(&path).unwrap().as_os_str().as_bytes() == target,
-            Node::Char(device) => there.file_type().is_char_device() && there.rdev() == *device,
-            Node::Block(device) => there.file_type().is_block_device() && there.rdev() == *device,
-            Node::Fifo => there.file_type().is_fifo(),
-            Node::Ghost => false,
-        };
-        assert!(same, "{}", entry.encode());
-        assert!(there.is_symlink() || there.mode() & 0o7777 == entry.attributes.as_ref().unwrap().mode, "{}", entry.encode());
-        if let Some(group) = entry.hardlink {
-            assert_eq!(*groups.entry(group).or_insert(there.ino()), there.ino(), "{}", entry.encode());
-        }
-    }
-    assert!(found > 0 || manifest.entries().len() == 1, "{}", file.display());
+    holds_for(manifest, directory.path());
 }
 
 fn the_lines_are_as_foretold(built: &Built) {

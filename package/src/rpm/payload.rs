@@ -6,7 +6,7 @@ use super::files::{self, FileRecord, S_IFLNK, S_IFREG, disagrees};
 use super::header::Header;
 use crate::compression::{Compression, Decoder};
 use crate::deb::{self, Limits};
-use crate::hashing::Counted;
+use crate::hashing::{Bounded, Counted};
 use crate::payload::relative;
 use attest::Hash;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
@@ -31,13 +31,13 @@ pub(super) fn read<R: Read>(reader: R, header: &Header, records: &[FileRecord], 
     };
     let most = announced_size(records, limits)?;
     let read = Cell::new(0);
-    let mut decoder = Decoder::new(compression, Counted::new(reader, &read), most)?;
-    let mut payload = Payload::new(records, header, limits, &read)?;
+    let mut decoder = Bounded::new(Decoder::new(compression, Counted::new(reader, &read), most)?, &read, limits.ratio);
+    let mut payload = Payload::new(records, header)?;
     let mut archive = cpio::Reader::new(&mut decoder, limits.path);
     while let Some(entry) = archive.next_entry()? {
         payload.take(&entry, &mut archive)?;
     }
-    if !decoder.at_end_of_input()? {
+    if !decoder.get_mut().at_end_of_input()? {
         return Err(deb::Refusal::AfterStream.into());
     }
     payload.finish()
@@ -61,21 +61,17 @@ struct Payload<'a> {
     seen: Vec<bool>,
     contents: Vec<Option<Hash>>,
     algorithm: u64,
-    limits: &'a Limits,
-    /// Bytes of the compressed payload read so far.
-    read: &'a Cell<u64>,
-    unpacked: u64,
 }
 
 impl<'a> Payload<'a> {
-    fn new(records: &'a [FileRecord], header: &Header, limits: &'a Limits, read: &'a Cell<u64>) -> Result<Self, Refusal> {
+    fn new(records: &'a [FileRecord], header: &Header) -> Result<Self, Refusal> {
         let algorithm = header.numbers(DIGEST_ALGORITHM, 32)?.first().copied().unwrap_or(1);
         if records.iter().any(FileRecord::is_linked) && !matches!(algorithm, 8..=11) {
             return Err(Refusal::WeakDigests(algorithm));
         }
         let numbers = records.iter().enumerate().map(|(at, record)| (record.path.as_slice(), at)).collect();
         let (seen, contents) = (vec![false; records.len()], vec![None; records.len()]);
-        Ok(Self { records, numbers, seen, contents, algorithm, limits, read, unpacked: 0 })
+        Ok(Self { records, numbers, seen, contents, algorithm })
     }
 
     fn take<R: Read>(&mut self, entry: &Entry, archive: &mut cpio::Reader<R>) -> Result<(), Refusal> {
@@ -124,13 +120,7 @@ impl<'a> Payload<'a> {
             return Err(disagrees(&record.path, "the names of one file"));
         }
         let (mut sha256, mut other) = (Sha256::new(), Other::new(self.algorithm));
-        let (read, limits, unpacked) = (self.read, self.limits, &mut self.unpacked);
         archive.content(size, &mut |piece| {
-            *unpacked += piece.len() as u64;
-            let most = RATIO_FLOOR.saturating_add(read.get().saturating_mul(limits.ratio));
-            if *unpacked > most {
-                return Err(deb::Refusal::TooLarge { what: "payload for its compressed size", limit: most }.into());
-            }
             sha256.update(piece);
             other.update(piece);
             Ok(())
@@ -219,5 +209,3 @@ const DIGEST_ALGORITHM: u32 = 5011;
 const ENTRY: u64 = 110 + 3 + 6;
 /// The trailer and the zeros that may follow it.
 const TRAILER: u64 = 64 << 10;
-/// A payload may always unpack to this much, however well it was compressed.
-const RATIO_FLOOR: u64 = 64 << 20;

@@ -30,7 +30,8 @@ pub(super) struct SparseKeys {
 
 impl Records {
     /// `"<length> <key>=<value>\n"` again and again; a key twice is refused, an empty value means "as if absent".
-    pub fn parse(mut body: &[u8]) -> Result<Self, Refusal> {
+    /// Keys of `passed_over` are as good as absent.
+    pub fn parse(mut body: &[u8], passed_over: &[&str]) -> Result<Self, Refusal> {
         let mut records = Self::default();
         let mut seen = Vec::new();
         while !body.is_empty() {
@@ -45,7 +46,9 @@ impl Records {
             if !repeats {
                 seen.push(key);
             }
-            records.apply(key, value)?;
+            if !passed_over.iter().any(|known| is_key(known, key)) {
+                records.apply(key, value)?;
+            }
             body = rest;
         }
         Ok(records)
@@ -121,6 +124,10 @@ impl SparseKeys {
         }
         Ok(())
     }
+}
+
+fn is_key(known: &str, key: &[u8]) -> bool {
+    if known.ends_with('.') { key.starts_with(known.as_bytes()) } else { key == known.as_bytes() }
 }
 
 type Record<'a> = (&'a [u8], &'a [u8], &'a [u8]);

@@ -1,6 +1,13 @@
 //! What the tests share: running tools, and directories that are kept between runs.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+use attest::Manifest;
+use attest::manifest::{Class, Node};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -42,4 +49,36 @@ pub fn oracle(out: &Path, packages: &[PathBuf]) {
     for some in packages.chunks(50) {
         run(Command::new("python3").arg(repository("package/tests/oracle.py")).arg(out).args(some));
     }
+}
+
+/// Every line of a manifest must hold for what another tool unpacked into a directory.
+pub fn holds_for(manifest: &Manifest, directory: &Path) {
+    let mut groups: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut found = 0;
+    for entry in manifest.entries() {
+        let shipped = entry.class != Class::NoVerify || matches!(entry.node, Node::File { .. });
+        if entry.class == Class::Implied || !shipped {
+            continue;
+        }
+        let path = directory.join(std::ffi::OsStr::from_bytes(&entry.path));
+        let there = fs::symlink_metadata(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let same = match &entry.node {
+            Node::File { size, sha256 } => {
+                there.is_file() && there.len() == *size && hex::encode(Sha256::digest(fs::read(&path).unwrap())) == sha256.to_hex()
+            }
+            Node::Dir => there.is_dir(),
+            Node::Link(target) => there.is_symlink() && fs::read_link(&path).unwrap().as_os_str().as_bytes() == target,
+            Node::Char(device) => there.file_type().is_char_device() && there.rdev() == *device,
+            Node::Block(device) => there.file_type().is_block_device() && there.rdev() == *device,
+            Node::Fifo => there.file_type().is_fifo(),
+            Node::Ghost => false,
+        };
+        assert!(same, "{}", entry.encode());
+        assert!(there.is_symlink() || there.mode() & 0o7777 == entry.attributes.as_ref().unwrap().mode, "{}", entry.encode());
+        if let Some(group) = entry.hardlink {
+            assert_eq!(*groups.entry(group).or_insert(there.ino()), there.ino(), "{}", entry.encode());
+        }
+        found += 1;
+    }
+    assert!(found > 0 || manifest.entries().len() == 1, "nothing was compared");
 }
