@@ -1,14 +1,24 @@
 //! Judging downloaded package files before they are installed.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use attest::Purl;
 use attest::predicate::PackageFiles;
+use client::{LogClient, block_on};
 use package::deb::{DebPackage, Limits, read};
 
+use crate::config::Rules;
+use crate::failure::Failure;
 use crate::finding::{Attested, Finding, Kind, printable};
+use crate::head;
+use crate::knowledge::Knowledge;
+use crate::report::{Counts, Report};
+use crate::setup::{PATIENCE, Setup};
 use crate::subject::{Sources, Subject};
+use crate::time;
 
 /// A package file that was read.
 pub struct Checked {
@@ -25,6 +35,89 @@ pub fn open(path: &Path) -> Checked {
         .map_err(|error| error.to_string())
         .and_then(|file| read(file, &Limits::default()).map_err(|error| error.to_string()));
     Checked { file: path.display().to_string(), package: read.map(Box::new) }
+}
+
+/// The same for many, on all cores; the results stand in the order of the paths.
+#[must_use]
+pub fn open_all(paths: &[PathBuf]) -> Vec<Checked> {
+    let next = AtomicUsize::new(0);
+    let opened: Mutex<Vec<Option<Checked>>> = Mutex::new(paths.iter().map(|_| None).collect());
+    let work = || {
+        while let Some((index, path)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|index| Some((index, paths.get(index)?))) {
+            let checked = open(path);
+            opened.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(checked);
+        }
+    };
+    std::thread::scope(|scope| {
+        (0..std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(paths.len())).for_each(|_| {
+            scope.spawn(work);
+        });
+    });
+    let opened = opened.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let lost = |path: &PathBuf| Checked { file: path.display().to_string(), package: Err("was not read".to_owned()) };
+    opened.into_iter().zip(paths).map(|(checked, path)| checked.unwrap_or_else(|| lost(path))).collect()
+}
+
+/// Judges package files and says so.
+///
+/// # Errors
+/// If nothing can be judged.
+pub fn check(setup: &Setup, paths: &[PathBuf], offline: bool) -> Result<Report, Failure> {
+    let checked = open_all(paths);
+    let knowledge = if offline { setup.knowledge()?.0 } else { look_up(setup, &setup.log()?, &checked)? };
+    let namespaces = setup.namespaces(&knowledge, Path::new("/"));
+    let manifests = setup.cache.manifests();
+    let sources = Sources { knowledge: &knowledge, manifests: &manifests, rules: &setup.rules, namespaces: &namespaces };
+    let now = time::now();
+    let judged: Vec<_> = checked.iter().map(|file| file.judge(&sources)).collect();
+    let attested = judged.iter().filter(|(_, agreed)| *agreed).count();
+    let mut findings: Vec<_> = judged.into_iter().flat_map(|(findings, _)| findings).collect();
+    let (completeness, general) = currency(setup, &knowledge, &setup.rules, now);
+    findings.extend(general);
+    let mut report = Report {
+        command: "check",
+        target: format!("{} package files", checked.len()),
+        time: now,
+        head: Some(head::describe(&knowledge, &setup.policy, &setup.rules, now)),
+        completeness,
+        builders: setup.rules.builders,
+        counts: Counts {
+            installed: checked.len(),
+            judged: checked.len(),
+            attested,
+            leaves: knowledge.leaves(),
+            refused: knowledge.refused().len(),
+            ..Counts::default()
+        },
+        findings,
+    };
+    report.sort();
+    Ok(report)
+}
+
+/// What concerns all packages: whether what is known is current and complete, under these rules.
+#[must_use]
+pub fn currency(setup: &Setup, knowledge: &Knowledge, rules: &Rules, now: u64) -> (String, Vec<Finding>) {
+    let (completeness, incomplete) = head::completeness(knowledge, rules, false, now);
+    (completeness, head::freshness(knowledge, &setup.policy, rules, now).into_iter().chain(incomplete).collect())
+}
+
+/// Asks the log about the package files: those that are not installed are not in the cache. Where the whole log is kept here, it is
+/// brought up to date, and nobody learns which files these are.
+///
+/// # Errors
+/// If the log cannot be asked, or what it answers is refused.
+pub fn look_up(setup: &Setup, log: &LogClient, checked: &[Checked]) -> Result<Knowledge, Failure> {
+    let lock = setup.cache.lock(PATIENCE)?;
+    let full = setup.cache.known().is_ok_and(|(_, coverage)| coverage.whole > 0);
+    let syncer = setup.syncer(log, &lock, full);
+    let ask = async {
+        let control = syncer.learn(&syncer.held()?, &[]).await?;
+        let namespaces = syncer.namespaces(&syncer.know(&control)?);
+        let names: Vec<String> = checked.iter().flat_map(|file| file.purls(&namespaces)).map(|purl| purl.to_string()).collect();
+        syncer.know(&syncer.learn(&control, &names).await?)
+    };
+    block_on(ask).map_err(|error| Failure::Other(error.into()))?.map_err(|error| setup.keep_evidence(error))
 }
 
 impl Checked {

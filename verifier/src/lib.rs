@@ -28,6 +28,7 @@ pub mod render;
 pub mod report;
 pub mod run;
 pub mod scene;
+pub mod setup;
 pub mod story;
 pub mod subject;
 pub mod survey;

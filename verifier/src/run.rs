@@ -2,38 +2,31 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use attest::Bundle;
 use clap::CommandFactory as _;
-use client::{LogClient, block_on};
-use package::root::Root;
+use client::block_on;
 use tlog::evidence::Evidence;
 use tlog::{Policy, TlogProof, VerifierKey};
 
-use crate::accept::Accept;
 use crate::advise::AdviseError;
-use crate::cache::{Cache, CacheLock};
 use crate::check;
 use crate::cli::{
-    AdviseCommand, AuditCommand, BundleCommand, CheckArgs, Cli, Command, ExplainArgs, OutputArgs, ProofCommand, SyncArgs, VerifyArgs,
+    AdviseCommand, AuditCommand, BundleCommand, Cli, Command, ExplainArgs, OutputArgs, ProofCommand, SyncArgs, VerifyArgs,
 };
-use crate::config::{Config, Rules};
+use crate::config::Config;
 use crate::exit;
 use crate::expect;
 use crate::failure::Failure;
-use crate::follow::FollowError;
-use crate::full::Mirror;
 use crate::hash::{Progress, Silent};
-use crate::head;
 use crate::import::ImportError;
 use crate::knowledge::Knowledge;
 use crate::progress::Bar;
 use crate::render;
-use crate::report::{Counts, Report};
+use crate::report::Report;
+use crate::setup::{PATIENCE, Setup, load_policy};
 use crate::story;
 use crate::subject::Sources;
-use crate::sync::{SyncError, Syncer};
 use crate::time;
 use crate::verify::{Request, Selection, Verified, verify};
 
@@ -45,7 +38,7 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
     match cli.command {
         Command::Sync(args) => sync(&Setup::load(&cli.config)?, &args),
         Command::Verify(args) => judge(&Setup::load(&cli.config)?, args),
-        Command::Check(args) => check_files(&Setup::load(&cli.config)?, &args),
+        Command::Check(args) => print(&check::check(&Setup::load(&cli.config)?, &args.files, args.offline)?, args.output),
         Command::Explain(args) => explain(&Setup::load(&cli.config)?, &args),
         Command::Bundle(BundleCommand::Export { file }) => export(&Setup::load(&cli.config)?, &file),
         Command::Bundle(BundleCommand::Import { file }) => import(&Setup::load(&cli.config)?, &file),
@@ -57,86 +50,6 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
             Ok(exit::CLEAN)
         }
     }
-}
-
-/// The files that every judging command reads.
-struct Setup {
-    config: Config,
-    rules: Rules,
-    accept: Accept,
-    policy: Policy,
-    cache: Cache,
-}
-
-impl Setup {
-    fn load(path: &Path) -> Result<Self, Failure> {
-        let config = Config::load(path)?;
-        let rules = Rules::load(&config.policy)?;
-        let accept = rules.accept.as_deref().map_or_else(|| Ok(Accept::default()), Accept::load)?;
-        let policy = load_policy(&config.witness_policy)?;
-        let cache = Cache::new(&config.cache);
-        Ok(Self { config, rules, accept, policy, cache })
-    }
-
-    /// What the cache knows, verified; and up to which size every entry of the log was read for it.
-    fn knowledge(&self) -> Result<(Knowledge, u64), Failure> {
-        let (known, coverage) = self.cache.known()?;
-        let asides = self.cache.asides()?;
-        let bundles: Vec<&Bundle> = std::iter::once(&known).chain(&asides).collect();
-        Ok((Knowledge::of(&bundles, &self.policy, self.config.roles_sha256)?, coverage.whole))
-    }
-
-    /// Namespaces to look in: the root's own distribution first.
-    fn namespaces(&self, knowledge: &Knowledge, root: &Path) -> Vec<String> {
-        let mut namespaces = if self.rules.vendors.is_empty() { knowledge.namespaces() } else { self.rules.vendors.clone() };
-        let id = distribution(root);
-        namespaces.sort_by_key(|namespace| Some(namespace) != id.as_ref());
-        namespaces
-    }
-
-    fn log(&self) -> Result<LogClient, Failure> {
-        Ok(LogClient::new(&self.config.log)?)
-    }
-
-    /// Everything that asks the log asks it under this configuration.
-    fn syncer<'a>(&'a self, log: &'a LogClient, lock: &'a CacheLock, full: bool) -> Syncer<'a> {
-        let Self { config, rules, policy, cache, .. } = self;
-        let mirror = full.then(|| Mirror::new(cache));
-        Syncer { log, policy, roles_pin: config.roles_sha256, vendors: &rules.vendors, cache, lock, mirror }
-    }
-
-    /// A fork's evidence goes into the cache; the message names the file.
-    fn keep_evidence(&self, error: SyncError) -> Failure {
-        match error {
-            SyncError::Follow(FollowError::Fork(evidence)) => self.convicted(&evidence),
-            error => Failure::Sync(error),
-        }
-    }
-
-    fn convicted(&self, evidence: &Evidence) -> Failure {
-        match self.cache.keep_evidence(evidence) {
-            Ok(path) => Failure::Fork(path),
-            Err(error) => Failure::Cache(error),
-        }
-    }
-}
-
-fn load_policy(path: &Path) -> Result<Policy, Failure> {
-    let bytes = client::cli::read_limited(path, Policy::MAX_BYTES as u64)?;
-    let refuse = |error: tlog::policy::PolicyError| Failure::WitnessPolicy {
-        path: path.display().to_string(),
-        line: error.line,
-        reason: error.reason,
-    };
-    Policy::parse(&bytes).map_err(refuse)
-}
-
-/// `ID` of os-release. It only decides which vendor is asked first.
-fn distribution(root: &Path) -> Option<String> {
-    let root = Root::open(root).ok()?;
-    let read = |path: &[u8]| root.read(path, 1 << 16).ok().flatten();
-    let text = String::from_utf8(read(b"usr/lib/os-release").or_else(|| read(b"etc/os-release"))?).ok()?;
-    text.lines().find_map(|line| line.strip_prefix("ID=")).map(|id| id.trim_matches('"').to_owned())
 }
 
 fn threads() -> usize {
@@ -204,56 +117,6 @@ fn explain(setup: &Setup, args: &ExplainArgs) -> Result<u8, Failure> {
         out.write_all(story::tell(&verified, &path).as_bytes()).map_err(|error| Failure::Other(error.into()))?;
     }
     print(&verified.report, OutputArgs { json: args.json, verbose: true })
-}
-
-fn check_files(setup: &Setup, args: &CheckArgs) -> Result<u8, Failure> {
-    let checked: Vec<check::Checked> = args.files.iter().map(|file| check::open(file)).collect();
-    let knowledge = if args.offline { setup.knowledge()?.0 } else { look_up(setup, &checked)? };
-    let namespaces = setup.namespaces(&knowledge, Path::new("/"));
-    let manifests = setup.cache.manifests();
-    let sources = Sources { knowledge: &knowledge, manifests: &manifests, rules: &setup.rules, namespaces: &namespaces };
-    let now = time::now();
-    let judged: Vec<_> = checked.iter().map(|file| file.judge(&sources)).collect();
-    let attested = judged.iter().filter(|(_, agreed)| *agreed).count();
-    let mut findings: Vec<_> = judged.into_iter().flat_map(|(findings, _)| findings).collect();
-    findings.extend(head::freshness(&knowledge, &setup.policy, &setup.rules, now));
-    let (completeness, incomplete) = head::completeness(&knowledge, &setup.rules, false, now);
-    findings.extend(incomplete);
-    let mut report = Report {
-        command: "check",
-        target: format!("{} package files", checked.len()),
-        time: now,
-        head: Some(head::describe(&knowledge, &setup.policy, &setup.rules, now)),
-        completeness,
-        builders: setup.rules.builders,
-        counts: Counts {
-            installed: checked.len(),
-            judged: checked.len(),
-            attested,
-            leaves: knowledge.leaves(),
-            refused: knowledge.refused().len(),
-            ..Counts::default()
-        },
-        findings,
-    };
-    report.sort();
-    print(&report, args.output)
-}
-
-/// Asks the log about the package files: those that are not installed are not in the cache. Where the whole log is kept here, it is
-/// brought up to date, and nobody learns which files these are.
-fn look_up(setup: &Setup, checked: &[check::Checked]) -> Result<Knowledge, Failure> {
-    let lock = setup.cache.lock(PATIENCE)?;
-    let log = setup.log()?;
-    let full = setup.cache.known().is_ok_and(|(_, coverage)| coverage.whole > 0);
-    let syncer = setup.syncer(&log, &lock, full);
-    let ask = async {
-        let control = syncer.learn(&syncer.held()?, &[]).await?;
-        let namespaces = syncer.namespaces(&syncer.know(&control)?);
-        let names: Vec<String> = checked.iter().flat_map(|file| file.purls(&namespaces)).map(|purl| purl.to_string()).collect();
-        syncer.know(&syncer.learn(&control, &names).await?)
-    };
-    block_on(ask).map_err(|error| Failure::Other(error.into()))?.map_err(|error| setup.keep_evidence(error))
 }
 
 fn export(setup: &Setup, file: &Path) -> Result<u8, Failure> {
@@ -371,7 +234,5 @@ fn print(report: &Report, output: OutputArgs) -> Result<u8, Failure> {
     }
 }
 
-/// How long to wait for another program that writes to the cache.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// The largest bundle that is read into memory.
 const MAX_BUNDLE: u64 = 4 << 30;

@@ -1,0 +1,125 @@
+//! What every judging command opens first: the configuration, the policies, the cache.
+
+use std::path::Path;
+use std::time::Duration;
+
+use attest::Bundle;
+use client::LogClient;
+use package::root::Root;
+use tlog::Policy;
+use tlog::evidence::Evidence;
+
+use crate::accept::Accept;
+use crate::cache::{Cache, CacheLock};
+use crate::config::{Config, Rules};
+use crate::failure::Failure;
+use crate::follow::FollowError;
+use crate::full::Mirror;
+use crate::knowledge::Knowledge;
+use crate::sync::{SyncError, Syncer};
+
+/// The files that every judging command reads.
+pub struct Setup {
+    /// Where things are.
+    pub config: Config,
+    /// What is demanded.
+    pub rules: Rules,
+    /// What the administrator has judged.
+    pub accept: Accept,
+    /// Keys of the log and its witnesses, and the quorum.
+    pub policy: Policy,
+    /// What is known here.
+    pub cache: Cache,
+}
+
+impl Setup {
+    /// Reads all of them.
+    ///
+    /// # Errors
+    /// The first that is refused.
+    pub fn load(path: &Path) -> Result<Self, Failure> {
+        let config = Config::load(path)?;
+        let rules = Rules::load(&config.policy)?;
+        let accept = rules.accept.as_deref().map_or_else(|| Ok(Accept::default()), Accept::load)?;
+        let policy = load_policy(&config.witness_policy)?;
+        let cache = Cache::new(&config.cache);
+        Ok(Self { config, rules, accept, policy, cache })
+    }
+
+    /// What the cache knows, verified; and up to which size every entry of the log was read for it.
+    ///
+    /// # Errors
+    /// If there is none, or what it holds does not verify.
+    pub fn knowledge(&self) -> Result<(Knowledge, u64), Failure> {
+        let (known, coverage) = self.cache.known()?;
+        let asides = self.cache.asides()?;
+        let bundles: Vec<&Bundle> = std::iter::once(&known).chain(&asides).collect();
+        Ok((Knowledge::of(&bundles, &self.policy, self.config.roles_sha256)?, coverage.whole))
+    }
+
+    /// Namespaces to look in: the root's own distribution first.
+    #[must_use]
+    pub fn namespaces(&self, knowledge: &Knowledge, root: &Path) -> Vec<String> {
+        let mut namespaces = if self.rules.vendors.is_empty() { knowledge.namespaces() } else { self.rules.vendors.clone() };
+        let id = distribution(root);
+        namespaces.sort_by_key(|namespace| Some(namespace) != id.as_ref());
+        namespaces
+    }
+
+    /// The log over the network.
+    ///
+    /// # Errors
+    /// If its address cannot be used.
+    pub fn log(&self) -> Result<LogClient, Failure> {
+        Ok(LogClient::new(&self.config.log)?)
+    }
+
+    /// Everything that asks the log asks it under this configuration.
+    #[must_use]
+    pub fn syncer<'a>(&'a self, log: &'a LogClient, lock: &'a CacheLock, full: bool) -> Syncer<'a> {
+        let Self { config, rules, policy, cache, .. } = self;
+        let mirror = full.then(|| Mirror::new(cache));
+        Syncer { log, policy, roles_pin: config.roles_sha256, vendors: &rules.vendors, cache, lock, mirror }
+    }
+
+    /// A fork's evidence goes into the cache; the message names the file.
+    pub fn keep_evidence(&self, error: SyncError) -> Failure {
+        match error {
+            SyncError::Follow(FollowError::Fork(evidence)) => self.convicted(&evidence),
+            error => Failure::Sync(error),
+        }
+    }
+
+    /// Keeps the evidence of a fork, and makes it the reason to end.
+    pub fn convicted(&self, evidence: &Evidence) -> Failure {
+        match self.cache.keep_evidence(evidence) {
+            Ok(path) => Failure::Fork(path),
+            Err(error) => Failure::Cache(error),
+        }
+    }
+}
+
+/// Reads a witness policy.
+///
+/// # Errors
+/// If it cannot be read, or which line is refused.
+pub fn load_policy(path: &Path) -> Result<Policy, Failure> {
+    let bytes = client::cli::read_limited(path, Policy::MAX_BYTES as u64)?;
+    let refuse = |error: tlog::policy::PolicyError| Failure::WitnessPolicy {
+        path: path.display().to_string(),
+        line: error.line,
+        reason: error.reason,
+    };
+    Policy::parse(&bytes).map_err(refuse)
+}
+
+/// `ID` of os-release. It only decides which vendor is asked first.
+fn distribution(root: &Path) -> Option<String> {
+    let root = Root::open(root).ok()?;
+    let read = |path: &[u8]| root.read(path, 1 << 16).ok().flatten();
+    let text = String::from_utf8(read(b"usr/lib/os-release").or_else(|| read(b"etc/os-release"))?).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("ID=")).map(|id| id.trim_matches('"').to_owned())
+}
+
+/// How long to wait for another program that writes to the cache.
+pub const PATIENCE: Duration = Duration::from_secs(10);
