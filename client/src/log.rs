@@ -77,7 +77,15 @@ impl LogClient {
     /// If the URL cannot be used.
     pub fn new(url: &str) -> Result<Self, FetchError> {
         // Longer than the longest `wait` of a submission, so that the server's answer comes first.
-        Ok(Self { http: Http::new(url, Duration::from_secs(90))? })
+        Self::with_timeout(url, Duration::from_secs(90))
+    }
+
+    /// The same for callers that cannot wait as long for one answer.
+    ///
+    /// # Errors
+    /// If the URL cannot be used.
+    pub fn with_timeout(url: &str, timeout: Duration) -> Result<Self, FetchError> {
+        Ok(Self { http: Http::new(url, timeout)? })
     }
 
     /// The newest checkpoint.

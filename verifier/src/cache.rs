@@ -57,6 +57,13 @@ impl Cache {
         &self.dir
     }
 
+    /// Whether anything was ever synced or imported.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        // What cannot be seen may be there.
+        self.dir.join(KNOWN).try_exists().unwrap_or(true)
+    }
+
     /// The manifests.
     #[must_use]
     pub fn manifests(&self) -> Manifests {

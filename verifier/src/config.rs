@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use tlog::Hash;
 
+use crate::gate::rules::{GateFile, GateRules};
 use crate::time;
 
 /// Why a file was refused: which one, and the reason.
@@ -29,6 +30,8 @@ pub struct Config {
     pub policy: PathBuf,
     /// The cache's directory.
     pub cache: PathBuf,
+    /// Where the gate and the daily run remember things.
+    pub state: PathBuf,
     /// SHA-256 of the first version of the roles document: the anchor of their chain.
     pub roles_sha256: Hash,
 }
@@ -48,6 +51,8 @@ pub struct Rules {
     pub accept: Option<PathBuf>,
     /// Package URL namespaces to look in, in this order; empty: those of the roles.
     pub vendors: Vec<String>,
+    /// What is demanded before packages are installed.
+    pub gate: GateRules,
     /// Modes, owners and capabilities that are right by the administrator's word, by absolute path.
     pub allow: BTreeMap<Vec<u8>, Vec<Allowed>>,
 }
@@ -72,6 +77,7 @@ struct ConfigFile {
     witness_policy: PathBuf,
     policy: PathBuf,
     cache: PathBuf,
+    state: Option<PathBuf>,
     roles_sha256: String,
 }
 
@@ -85,6 +91,7 @@ struct RulesFile {
     accept: Option<PathBuf>,
     #[serde(default)]
     vendors: Vec<String>,
+    gate: Option<GateFile>,
     #[serde(default)]
     allow: Vec<AllowFile>,
 }
@@ -121,11 +128,15 @@ impl Config {
         let roles_sha256 =
             Hash::from_hex(&file.roles_sha256).ok_or_else(|| refuse("roles_sha256 is not 64 lowercase hexadecimal digits".to_owned()))?;
         let base = directory(path);
+        let cache = base.join(file.cache);
+        // Not inside the cache: whoever removes that must not switch the gate off.
+        let state = file.state.map_or_else(|| suffixed(&cache, "-state"), |state| base.join(state));
         Ok(Self {
             log: file.log,
             witness_policy: base.join(file.witness_policy),
             policy: base.join(file.policy),
-            cache: base.join(file.cache),
+            cache,
+            state,
             roles_sha256,
         })
     }
@@ -140,6 +151,7 @@ impl Default for Rules {
             allowed_skew: 300,
             accept: None,
             vendors: Vec::new(),
+            gate: GateRules::default(),
             allow: package_manager(),
         }
     }
@@ -180,6 +192,7 @@ impl Rules {
             allowed_skew: span("allowed_skew", file.allowed_skew)?.unwrap_or(default.allowed_skew),
             accept: file.accept.map(|accept| base.join(accept)),
             vendors: file.vendors,
+            gate: file.gate.map_or_else(|| Ok(GateRules::default()), GateRules::from_file)?,
             allow: allowed(file.allow, default.allow)?,
         })
     }
@@ -237,6 +250,12 @@ fn directory(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+fn suffixed(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.components().as_path().as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
 fn root() -> String {
     "root".to_owned()
 }
@@ -265,6 +284,19 @@ mod tests {
     }
 
     #[test]
+    fn the_state_stands_beside_the_cache() {
+        let text = |more: &str| {
+            let pin = "00".repeat(32);
+            format!(
+                "log = \"http://log\"\nwitness_policy = \"w\"\npolicy = \"p\"\ncache = \"/var/cache/\"\nroles_sha256 = \"{pin}\"\n{more}"
+            )
+        };
+        let state = |more: &str| Config::parse(&text(more), Path::new("/etc/tallystick/tally.toml")).unwrap().state;
+        assert_eq!(state(""), Path::new("/var/cache-state"));
+        assert_eq!(state("state = \"s\""), Path::new("/etc/tallystick/s"));
+    }
+
+    #[test]
     fn nonsense_is_refused() {
         let cases = [
             "builders = 0",
@@ -272,6 +304,8 @@ mod tests {
             "max_age = \"soon\"",
             "max_age = 5",
             "unknown = 1",
+            "[gate]\nmode = \"refuse\"",
+            "[gate]\nunknown = 1",
             "[[allow]]\npath = \"usr/bin/ping\"\nmode = \"4755\"",
             "[[allow]]\npath = \"/usr/bin/ping\"\nmode = \"9755\"",
             "[[allow]]\npath = \"/usr/bin/ping\"\nmode = \"4755\"\ncaps = \"0\"",

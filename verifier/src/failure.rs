@@ -10,6 +10,8 @@ use crate::cache::CacheError;
 use crate::config::ConfigError;
 use crate::exit;
 use crate::follow::FollowError;
+use crate::gate::GateError;
+use crate::install::InstallError;
 use crate::knowledge::KnowledgeError;
 use crate::sync::SyncError;
 use crate::verify::VerifyError;
@@ -54,6 +56,12 @@ pub enum Failure {
     /// The root.
     #[error(transparent)]
     Verify(#[from] VerifyError),
+    /// The gate.
+    #[error(transparent)]
+    Gate(#[from] GateError),
+    /// A hook was not installed.
+    #[error(transparent)]
+    Install(#[from] InstallError),
     /// A bundle, proof or evidence file that proves nothing.
     #[error("{0}")]
     Unproven(String),
@@ -84,7 +92,7 @@ impl Failure {
             Self::Advise(_) => exit::FAILED,
             Self::Verify(VerifyError::Busy(_)) => exit::BUSY,
             Self::Verify(VerifyError::Database(_) | VerifyError::Empty) => exit::DATABASE,
-            Self::Verify(_) | Self::File(_) | Self::Other(_) => exit::FAILED,
+            Self::Verify(_) | Self::Gate(_) | Self::Install(_) | Self::File(_) | Self::Other(_) => exit::FAILED,
             Self::Usage(_) => exit::USAGE,
         }
     }
@@ -123,6 +131,8 @@ impl Failure {
             Self::Verify(VerifyError::NotInstalled(_)) => "tally verify --all judges everything that is installed",
             Self::Verify(VerifyError::NoOwner(_)) => "only files of packages can be explained",
             Self::Verify(_) => "is the path right, and can it be read?",
+            Self::Gate(_) => "see specs/gate.md; to go on nevertheless, once: tally gate allow --once --reason WHY",
+            Self::Install(_) => "tally setup --help shows examples; nothing was changed",
             Self::Unproven(_) => "do not rely on it; ask its sender for another",
             Self::File(_) | Self::Other(_) => "tally --help shows examples",
             Self::Usage(_) => "tally --help",

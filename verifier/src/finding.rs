@@ -50,6 +50,8 @@ pub enum Kind {
     Capability,
     /// Builders name different manifests for one package file.
     BuilderConflict,
+    /// A package file is another package than it is said to be.
+    Misnamed,
     /// A package of the list kept elsewhere is not in the database.
     Hidden,
     /// A package has a lower version than the list kept elsewhere says.
@@ -98,13 +100,14 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, worst first within each class.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::Modified,
         Self::Missing,
         Self::Mode,
         Self::Owner,
         Self::Capability,
         Self::BuilderConflict,
+        Self::Misnamed,
         Self::Hidden,
         Self::RolledBack,
         Self::ClockBehind,
@@ -139,6 +142,7 @@ impl Kind {
             Self::Owner => "owner",
             Self::Capability => "capability",
             Self::BuilderConflict => "builder-conflict",
+            Self::Misnamed => "misnamed",
             Self::Hidden => "hidden",
             Self::RolledBack => "rolled-back",
             Self::ClockBehind => "clock-behind",
@@ -169,7 +173,7 @@ impl Kind {
     pub fn class(self) -> Class {
         match self {
             Self::Modified | Self::Missing | Self::Mode | Self::Owner | Self::Capability => Class::Integrity,
-            Self::BuilderConflict | Self::Hidden | Self::RolledBack => Class::Integrity,
+            Self::BuilderConflict | Self::Misnamed | Self::Hidden | Self::RolledBack => Class::Integrity,
             Self::ClockBehind => Class::Operational(crate::exit::CLOCK),
             Self::CacheIncomplete => Class::Operational(crate::exit::NO_CACHE),
             Self::Warned => Class::Warned,

@@ -27,7 +27,13 @@ pub fn text(report: &Report, all: bool) -> String {
     counts(&mut text, report);
     let shown: Vec<&Finding> = report.findings.iter().filter(|finding| all || finding.kind.class() != Class::Explained).collect();
     let limit = if all { shown.len() } else { SCREEN };
-    shown.iter().take(limit).for_each(|finding| one(&mut text, finding, report.command));
+    shown.iter().take(limit).for_each(|one| {
+        let explained = report.command == "explain";
+        finding(&mut text, one, next(one).filter(|_| !explained).as_deref());
+        if explained {
+            acceptance(&mut text, one);
+        }
+    });
     if shown.len() > limit {
         let _ = writeln!(text, "… and {} more; add --verbose to list them, or --json", shown.len() - limit);
     }
@@ -81,7 +87,8 @@ fn counts(text: &mut String, report: &Report) {
     let _ = writeln!(text, "  completeness  {}", report.completeness);
 }
 
-fn one(text: &mut String, finding: &Finding, command: &str) {
+/// One finding: what, where, why, who says so, and what to do next.
+pub fn finding(text: &mut String, finding: &Finding, next: Option<&str>) {
     let place = finding.path.as_deref().map(printable).unwrap_or_default();
     let package = finding.package.as_deref().unwrap_or_default();
     let _ =
@@ -98,10 +105,13 @@ fn one(text: &mut String, finding: &Finding, command: &str) {
     if !finding.attested.by.is_empty() {
         let _ = writeln!(text, "    attested by {}", printable(finding.attested.to_string().as_bytes()));
     }
-    if let Some(next) = next(finding).filter(|_| command != "explain") {
+    if let Some(next) = next {
         let _ = writeln!(text, "    next: {next}");
     }
-    if let Some(suggestion) = accept::suggestion(finding).filter(|_| command == "explain" && finding.kind.class() == Class::Integrity) {
+}
+
+fn acceptance(text: &mut String, finding: &Finding) {
+    if let Some(suggestion) = accept::suggestion(finding).filter(|_| finding.kind.class() == Class::Integrity) {
         let _ = writeln!(
             text,
             "    to accept it, put this into the accept file:\n{}",
@@ -125,6 +135,7 @@ pub fn next(finding: &Finding) -> Option<String> {
         Kind::BuilderConflict | Kind::Dissent => Some(format!("tally verify --verbose {name}, and tell the log's foundation")),
         Kind::Warned => Some(format!("apt-get install --only-upgrade {name}")),
         Kind::ClockBehind => Some("timedatectl status".to_owned()),
+        Kind::Misnamed => Some(format!("apt-get clean, then download {name} again")),
         Kind::Hidden | Kind::RolledBack => Some(format!("dpkg -s {name}")),
         _ => None,
     }

@@ -116,6 +116,7 @@ mod tests {
                     Kind::Owner,
                     Kind::Capability,
                     Kind::BuilderConflict,
+                    Kind::Misnamed,
                     Kind::Hidden,
                     Kind::RolledBack,
                 ],

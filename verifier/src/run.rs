@@ -12,14 +12,17 @@ use tlog::{Policy, TlogProof, VerifierKey};
 use crate::advise::AdviseError;
 use crate::check;
 use crate::cli::{
-    AdviseCommand, AuditCommand, BundleCommand, Cli, Command, ExplainArgs, OutputArgs, ProofCommand, SyncArgs, VerifyArgs,
+    AdviseCommand, AuditCommand, BundleCommand, Cli, Command, ExplainArgs, GateCommand, OutputArgs, ProofCommand, SetupCommand, SyncArgs,
+    VerifyArgs,
 };
 use crate::config::Config;
 use crate::exit;
 use crate::expect;
 use crate::failure::Failure;
+use crate::gate;
 use crate::hash::{Progress, Silent};
 use crate::import::ImportError;
+use crate::install;
 use crate::knowledge::Knowledge;
 use crate::progress::Bar;
 use crate::render;
@@ -39,6 +42,12 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Sync(args) => sync(&Setup::load(&cli.config)?, &args),
         Command::Verify(args) => judge(&Setup::load(&cli.config)?, args),
         Command::Check(args) => print(&check::check(&Setup::load(&cli.config)?, &args.files, args.offline)?, args.output),
+        Command::Gate(GateCommand::Apt) => gate::apt::run(&cli.config),
+        Command::Gate(GateCommand::Allow(args)) => gate::allow(&Setup::load(&cli.config)?, &args),
+        Command::Setup(SetupCommand::Apt(args)) => {
+            println!("{}", install::apt(&cli.config, &args)?);
+            Ok(exit::CLEAN)
+        }
         Command::Explain(args) => explain(&Setup::load(&cli.config)?, &args),
         Command::Bundle(BundleCommand::Export { file }) => export(&Setup::load(&cli.config)?, &file),
         Command::Bundle(BundleCommand::Import { file }) => import(&Setup::load(&cli.config)?, &file),
@@ -74,6 +83,9 @@ fn sync(setup: &Setup, args: &SyncArgs) -> Result<u8, Failure> {
     let own = client::cli::read_limited(&setup.config.witness_policy, Policy::MAX_BYTES as u64)?;
     if synced.policy.is_some_and(|published| published != tlog::Hash::digest(&own)) {
         tracing::warn!("the witness policy here is not the one that the foundation's roles name; compare them");
+    }
+    if let Err(error) = gate::begin(setup) {
+        tracing::warn!("{error}; a gate that is to enforce does not begin to");
     }
     Ok(exit::CLEAN)
 }

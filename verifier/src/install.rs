@@ -1,0 +1,215 @@
+//! `tally setup`: the files that make other programs call this one, written into a root and taken away again (`specs/gate.md`, section 5).
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, openat, openat2, renameat, unlinkat};
+use rustix::io::Errno;
+
+use crate::cli::HookArgs;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::gate::state::State;
+
+/// Why nothing was installed.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// A path that cannot be written into the file without quoting.
+    #[error("{0}: only absolute paths of letters, digits and . _ + - / can stand in a hook")]
+    Path(PathBuf),
+    /// The directory of hooks is not there.
+    #[error("{0} is not there; is this the right root?")]
+    NoDirectory(PathBuf),
+    /// Somebody else's file.
+    #[error("{0} is there and was not written by tally; move it away")]
+    Foreign(PathBuf),
+    /// The system refused.
+    #[error("{0}: {1}")]
+    Io(PathBuf, io::Error),
+}
+
+/// `tally setup apt`; says what was done.
+///
+/// # Errors
+/// If the configuration on that root cannot be read, or the file cannot be written.
+pub fn apt(config: &Path, args: &HookArgs) -> Result<String, Failure> {
+    let hook = Hook { root: &args.root, directory: APT_DIRECTORY, name: APT_NAME };
+    if args.remove {
+        return Ok(hook.remove()?);
+    }
+    let program = match &args.program {
+        Some(program) => program.clone(),
+        None => std::env::current_exe().map_err(|error| InstallError::Io("/proc/self/exe".into(), error))?,
+    };
+    let config = std::path::absolute(config).map_err(|error| InstallError::Io(config.to_path_buf(), error))?;
+    let on_root = args.root.join(config.strip_prefix("/").unwrap_or(&config));
+    let state = Config::load(&on_root)?.state;
+    // Relative paths of the configuration were joined to where it stands now.
+    let state = state.strip_prefix(&args.root).map_or_else(|_| state.clone(), |state| Path::new("/").join(state));
+    Ok(hook.write(&apt_file(&program, &config, &State::new(&state).marker())?)?)
+}
+
+/// apt runs the command with `sh -c`. Where `tally` is not there (`apt remove` leaves configuration files), packages are not judged, and
+/// nothing stops; where it fails, what it has remembered decides: the marker is there while the policy enforces.
+fn apt_file(program: &Path, config: &Path, marker: &Path) -> Result<String, InstallError> {
+    let (program, config, marker) = (word(program)?, word(config)?, word(marker)?);
+    let absent = "echo 'tally is not there: packages are not judged' >&2";
+    let mut text = format!("{APT_TITLE}\n// See specs/gate.md. \"tally setup apt --remove\" takes it away.\n");
+    let _ = writeln!(
+        text,
+        "DPkg::Pre-Install-Pkgs {{ \"{program} --config {config} gate apt || if test -x {program}; then test ! -e {marker}; else {absent}; fi\"; }};"
+    );
+    let _ = writeln!(text, "DPkg::Tools::Options::{program}::Version \"3\";");
+    Ok(text)
+}
+
+/// A path that neither apt nor a shell reads as anything else.
+fn word(path: &Path) -> Result<&str, InstallError> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._+-/".contains(&byte);
+    let text = path.to_str().filter(|text| text.starts_with('/') && text.bytes().all(plain) && !text.contains("//"));
+    text.ok_or_else(|| InstallError::Path(path.to_path_buf()))
+}
+
+/// One file of ours in a directory of another program's.
+struct Hook<'a> {
+    root: &'a Path,
+    directory: &'static str,
+    name: &'static str,
+}
+
+impl Hook<'_> {
+    fn path(&self) -> PathBuf {
+        self.root.join(self.directory).join(self.name)
+    }
+
+    fn write(&self, text: &str) -> Result<String, InstallError> {
+        let directory = self.open()?;
+        let failed = |error: io::Error| InstallError::Io(self.path(), error);
+        match self.read(&directory)? {
+            Some(there) if there == text.as_bytes() => return Ok(format!("{} is already as it should be", self.path().display())),
+            Some(there) if !there.starts_with(APT_TITLE.as_bytes()) => return Err(InstallError::Foreign(self.path())),
+            _ => {}
+        }
+        let temporary = format!(".{}.new", self.name);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let write = || {
+            let mut file = File::from(openat(&directory, temporary.as_str(), flags, Mode::from_raw_mode(0o644))?);
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            renameat(&directory, temporary.as_str(), &directory, self.name)?;
+            File::from(directory.try_clone()?).sync_all()
+        };
+        write().map_err(failed)?;
+        Ok(format!("wrote {}", self.path().display()))
+    }
+
+    fn remove(&self) -> Result<String, InstallError> {
+        let directory = self.open()?;
+        match self.read(&directory)? {
+            None => return Ok(format!("{} is not there", self.path().display())),
+            Some(there) if !there.starts_with(APT_TITLE.as_bytes()) => return Err(InstallError::Foreign(self.path())),
+            Some(_) => {}
+        }
+        unlinkat(directory.as_fd(), self.name, AtFlags::empty()).map_err(|error| InstallError::Io(self.path(), error.into()))?;
+        Ok(format!("removed {}", self.path().display()))
+    }
+
+    /// The directory, inside the root wherever its links lead.
+    fn open(&self) -> Result<OwnedFd, InstallError> {
+        let failed = |error: Errno| match error {
+            Errno::NOENT | Errno::NOTDIR => InstallError::NoDirectory(self.root.join(self.directory)),
+            error => InstallError::Io(self.root.join(self.directory), error.into()),
+        };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let top = openat(CWD, self.root, flags, Mode::empty()).map_err(failed)?;
+        openat2(top, self.directory, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS).map_err(failed)
+    }
+
+    fn read(&self, directory: &OwnedFd) -> Result<Option<Vec<u8>>, InstallError> {
+        let failed = |error: io::Error| InstallError::Io(self.path(), error);
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match openat(directory, self.name, flags, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(None),
+            // A link: not ours.
+            Err(Errno::LOOP) => return Err(InstallError::Foreign(self.path())),
+            file => File::from(file.map_err(|error| failed(error.into()))?),
+        };
+        let mut bytes = Vec::new();
+        file.take(MAX_FILE).read_to_end(&mut bytes).map_err(failed)?;
+        Ok(Some(bytes))
+    }
+}
+
+const APT_DIRECTORY: &str = "etc/apt/apt.conf.d";
+const APT_NAME: &str = "80tallystick";
+const APT_TITLE: &str = "// Written by \"tally setup apt\".";
+const MAX_FILE: u64 = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn hook(root: &Path) -> Hook<'_> {
+        Hook { root, directory: APT_DIRECTORY, name: APT_NAME }
+    }
+
+    fn text() -> String {
+        let [program, config, marker] = ["/usr/bin/tally", "/etc/tallystick/tally.toml", "/var/lib/tallystick/enforce"].map(Path::new);
+        apt_file(program, config, marker).unwrap()
+    }
+
+    #[test]
+    fn it_is_written_once_replaced_and_removed() {
+        let root = tempfile::tempdir().unwrap();
+        assert!(matches!(hook(root.path()).write(&text()), Err(InstallError::NoDirectory(_))));
+        fs::create_dir_all(root.path().join(APT_DIRECTORY)).unwrap();
+        let file = hook(root.path()).path();
+        assert!(hook(root.path()).write(&text()).unwrap().starts_with("wrote"));
+        assert!(hook(root.path()).write(&text()).unwrap().contains("already"));
+        fs::write(&file, format!("{APT_TITLE}\nof an older version\n")).unwrap();
+        assert!(hook(root.path()).write(&text()).unwrap().starts_with("wrote"));
+        assert_eq!(fs::read_to_string(&file).unwrap(), text());
+        assert!(hook(root.path()).remove().unwrap().starts_with("removed"));
+        assert!(hook(root.path()).remove().unwrap().contains("not there"));
+        assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 0, "nothing is left behind");
+    }
+
+    #[test]
+    fn other_files_stay_as_they_are() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join(APT_DIRECTORY)).unwrap();
+        let file = hook(root.path()).path();
+        fs::write(&file, "theirs").unwrap();
+        assert!(matches!(hook(root.path()).write(&text()), Err(InstallError::Foreign(_))));
+        assert!(matches!(hook(root.path()).remove(), Err(InstallError::Foreign(_))));
+        assert_eq!(fs::read_to_string(&file).unwrap(), "theirs");
+        fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink("/dev/null", &file).unwrap();
+        assert!(matches!(hook(root.path()).write(&text()), Err(InstallError::Foreign(_))));
+    }
+
+    #[test]
+    fn links_of_an_image_lead_into_the_image() {
+        let root = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("etc/apt")).unwrap();
+        std::os::unix::fs::symlink(outside.path(), root.path().join(APT_DIRECTORY)).unwrap();
+        assert!(matches!(hook(root.path()).write(&text()), Err(InstallError::NoDirectory(_))));
+        assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn paths_that_would_need_quotes_are_refused() {
+        let good = Path::new("/usr/bin/tally");
+        for path in ["tally", "/usr/bin/tally; rm", "/usr/bin/ta\"lly", "/opt/a b", "/opt/$HOME", "/opt/%41", "/opt//a"] {
+            let bad = Path::new(path);
+            for file in [apt_file(bad, good, good), apt_file(good, bad, good), apt_file(good, good, bad)] {
+                assert!(matches!(file, Err(InstallError::Path(_))), "{path}");
+            }
+        }
+    }
+}
