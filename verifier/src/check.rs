@@ -13,6 +13,7 @@ use package::deb::{DebPackage, Limits, read};
 use crate::config::Rules;
 use crate::failure::Failure;
 use crate::finding::{Attested, Finding, Kind, printable};
+use crate::full::Mirror;
 use crate::head;
 use crate::knowledge::Knowledge;
 use crate::report::{Counts, Report};
@@ -98,7 +99,7 @@ pub fn check(setup: &Setup, paths: &[PathBuf], offline: bool) -> Result<Report, 
 /// What concerns all packages: whether what is known is current and complete, under these rules.
 #[must_use]
 pub fn currency(setup: &Setup, knowledge: &Knowledge, rules: &Rules, now: u64) -> (String, Vec<Finding>) {
-    let (completeness, incomplete) = head::completeness(knowledge, rules, false, now);
+    let (completeness, incomplete) = head::completeness(knowledge, rules, None, now);
     (completeness, head::freshness(knowledge, &setup.policy, rules, now).into_iter().chain(incomplete).collect())
 }
 
@@ -109,7 +110,7 @@ pub fn currency(setup: &Setup, knowledge: &Knowledge, rules: &Rules, now: u64) -
 /// If the log cannot be asked, or what it answers is refused.
 pub fn look_up(setup: &Setup, log: &LogClient, checked: &[Checked]) -> Result<Knowledge, Failure> {
     let lock = setup.cache.lock(PATIENCE)?;
-    let full = setup.cache.known().is_ok_and(|(_, coverage)| coverage.whole > 0);
+    let full = Mirror::new(&setup.cache).is_begun();
     let syncer = setup.syncer(log, &lock, full);
     let ask = async {
         let control = syncer.learn(&syncer.held()?, &[]).await?;

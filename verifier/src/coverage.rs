@@ -61,6 +61,21 @@ impl Coverage {
         self.names.keys().filter(|name| !name.starts_with("type:"))
     }
 
+    /// How many of these names were not looked for in every leaf of a tree of `size`; `None` if not every leaf was read.
+    #[must_use]
+    pub fn unread<'a>(&self, size: u64, names: impl IntoIterator<Item = &'a String>) -> Option<usize> {
+        let is_read = |name: &String| self.names.get(name).is_some_and(|asked| *asked >= size);
+        (size > 0 && self.whole == size).then(|| names.into_iter().filter(|name| !is_read(name)).count())
+    }
+
+    /// The log's word alone says what the leaves about these names are: where one was not looked for among all that were read so far, it
+    /// is not true any more that nothing can have been withheld.
+    pub fn took_its_word(&mut self, names: &[String]) {
+        if names.iter().any(|name| self.names.get(name).is_none_or(|asked| *asked < self.whole)) {
+            self.whole = 0;
+        }
+    }
+
     /// These names were asked in a tree of `size` leaves, from where they had been asked before.
     pub fn asked(&mut self, names: &[String], size: u64) {
         self.names.extend(names.iter().map(|name| (name.clone(), size)));
@@ -107,6 +122,20 @@ mod tests {
             assert_eq!(Coverage::parse(&damaged, &known), None, "byte {place}");
             assert_eq!(Coverage::parse(&bytes[..place], &known), None, "cut at {place}");
         }
+    }
+
+    #[test]
+    fn the_whole_log_was_read_for_the_names_that_were_looked_for() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let mut coverage = sample();
+        assert_eq!(coverage.unread(4, &names(&["pkg:a", "type:x/v1"])), Some(0));
+        assert_eq!(coverage.unread(4, &names(&["pkg:a", "pkg:b", "pkg:c"])), Some(2), "never asked, and not known at all");
+        assert_eq!(coverage.unread(5, &names(&["pkg:a"])), None, "the log has grown");
+        assert_eq!(Coverage::default().unread(0, &[]), None);
+        coverage.took_its_word(&names(&["pkg:a"]));
+        assert_eq!(coverage.whole, 4);
+        coverage.took_its_word(&names(&["pkg:a", "pkg:c"]));
+        assert_eq!(coverage.whole, 0);
     }
 
     #[test]

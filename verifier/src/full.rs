@@ -28,6 +28,12 @@ impl Mirror {
         Self { dir: cache.dir().join("full") }
     }
 
+    /// Whether entries are kept in it.
+    #[must_use]
+    pub fn is_begun(&self) -> bool {
+        self.dir.join(TREE).exists()
+    }
+
     /// Brings the mirror to this checkpoint, and gives the leaves about these names. What turns out damaged is fetched again.
     ///
     /// # Errors
@@ -207,23 +213,30 @@ impl Mirror {
 
 /// What the mirror holds, in one line: the tree, and how many bytes of the index of names belong to it, with their digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct State {
-    tree: Tree,
-    counted: u64,
-    digest: Hash,
+pub struct State {
+    /// The tree of the entries that are here.
+    pub tree: Tree,
+    /// Bytes of the index of names that belong to it.
+    pub counted: u64,
+    /// SHA-256 of these bytes.
+    pub digest: Hash,
 }
 
 impl State {
     const EMPTY: Self = Self { tree: Tree::EMPTY, counted: 0, digest: Hash::EMPTY };
 
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads the line; `None` unless it is exactly what [`State::encode`] gives.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let mut words = text.trim_end().split(' ');
         let tree = Tree { size: words.next()?.parse().ok()?, root: Hash::from_hex(words.next()?)? };
         let state = Self { tree, counted: words.next()?.parse().ok()?, digest: Hash::from_hex(words.next()?)? };
         (state.encode() == text).then_some(state)
     }
 
-    fn encode(&self) -> String {
+    /// The line.
+    #[must_use]
+    pub fn encode(&self) -> String {
         format!("{} {} {} {}\n", self.tree.size, self.tree.root, self.counted, self.digest)
     }
 }

@@ -48,9 +48,10 @@ pub fn freshness(knowledge: &Knowledge, policy: &Policy, rules: &Rules, now: u64
     })
 }
 
-/// Whether all warnings are known: a line for the report, and a finding if they are known not to be.
+/// Whether all warnings are known: a line for the report, and a finding if they are known not to be. Where every entry was read, `unread` is
+/// the number of names that were not looked for among them.
 #[must_use]
-pub fn completeness(knowledge: &Knowledge, rules: &Rules, whole_log: bool, now: u64) -> (String, Option<Finding>) {
+pub fn completeness(knowledge: &Knowledge, rules: &Rules, unread: Option<usize>, now: u64) -> (String, Option<Finding>) {
     let by = || Attested { by: knowledge.control_head_entry().map(|entry| (entry, "control head".to_owned())).into_iter().collect() };
     let limit = rules.max_control_head_age.unwrap_or(rules.max_age);
     let (words, finding) = match knowledge.completeness() {
@@ -89,6 +90,12 @@ pub fn completeness(knowledge: &Knowledge, rules: &Rules, whole_log: bool, now: 
             )
         }
     };
-    let words = if whole_log { format!("every entry of the log is here; {words}") } else { words };
-    (words, finding)
+    let whole = match unread {
+        Some(0) => "every entry of the log was read for these packages; ".to_owned(),
+        Some(names) => {
+            format!("every entry of the log was read, but not for {names} of these packages: sync again with --full for this root; ")
+        }
+        None => String::new(),
+    };
+    (whole + &words, finding)
 }

@@ -108,12 +108,11 @@ fn verified(
     expect: &[expect::Expected],
     progress: &dyn Progress,
 ) -> Result<Verified, Failure> {
-    let (knowledge, whole) = setup.knowledge()?;
+    let (knowledge, coverage) = setup.knowledge()?;
     let namespaces = setup.namespaces(&knowledge, root);
     let manifests = setup.cache.manifests();
     let sources = Sources { knowledge: &knowledge, manifests: &manifests, rules: &setup.rules, namespaces: &namespaces };
-    let whole_log = whole == knowledge.checkpoint().tree().size;
-    let request = Request { root, selection, expect, now: time::now(), threads: threads(), whole_log };
+    let request = Request { root, selection, expect, now: time::now(), threads: threads(), coverage: &coverage };
     Ok(verify(&request, &sources, &setup.policy, &setup.accept, progress)?)
 }
 

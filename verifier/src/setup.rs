@@ -12,6 +12,7 @@ use tlog::evidence::Evidence;
 use crate::accept::Accept;
 use crate::cache::{Cache, CacheLock};
 use crate::config::{Config, Rules};
+use crate::coverage::Coverage;
 use crate::failure::Failure;
 use crate::follow::FollowError;
 use crate::full::Mirror;
@@ -46,15 +47,15 @@ impl Setup {
         Ok(Self { config, rules, accept, policy, cache })
     }
 
-    /// What the cache knows, verified; and up to which size every entry of the log was read for it.
+    /// What the cache knows, verified; and what was asked for it.
     ///
     /// # Errors
     /// If there is none, or what it holds does not verify.
-    pub fn knowledge(&self) -> Result<(Knowledge, u64), Failure> {
+    pub fn knowledge(&self) -> Result<(Knowledge, Coverage), Failure> {
         let (known, coverage) = self.cache.known()?;
         let asides = self.cache.asides()?;
         let bundles: Vec<&Bundle> = std::iter::once(&known).chain(&asides).collect();
-        Ok((Knowledge::of(&bundles, &self.policy, self.config.roles_sha256)?, coverage.whole))
+        Ok((Knowledge::of(&bundles, &self.policy, self.config.roles_sha256)?, coverage))
     }
 
     /// Namespaces to look in: the root's own distribution first.

@@ -198,7 +198,10 @@ impl Syncer<'_> {
                 coverage.whole = checkpoint.tree().size;
                 mirror.answer(self, &checkpoint, &queries).await?
             }
-            None => self.ask(&coverage.due(&queries)).await?,
+            None => {
+                coverage.took_its_word(&queries);
+                self.ask(&coverage.due(&queries)).await?
+            }
         };
         coverage.asked(&queries, answer.checkpoint.tree().size);
         let bundle = match &held.bundle {

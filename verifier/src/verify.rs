@@ -16,6 +16,7 @@ use tlog::Policy;
 
 use crate::accept::Accept;
 use crate::compare::{Reasons, Sight, compare};
+use crate::coverage::Coverage;
 use crate::expect::{self, Expected};
 use crate::finding::{Class as Severity, Finding, Kind, printable};
 use crate::hash::{Outcome, Progress};
@@ -74,8 +75,8 @@ pub struct Request<'a> {
     pub now: u64,
     /// How many threads hash.
     pub threads: usize,
-    /// Whether every entry of the log is known, so that nothing can be withheld.
-    pub whole_log: bool,
+    /// What was asked of the log, or read of all of it.
+    pub coverage: &'a Coverage,
 }
 
 /// The result: the report, and the packages that it is about, for those who want to tell more.
@@ -109,12 +110,12 @@ pub fn verify(
     run.judge(&spots, &scene);
     run.guard(&spots, &scene);
     run.check_links(&scene);
-    let counts = run.counts(&spots, &scene);
+    let (counts, unread) = (run.counts(&spots, &scene), run.unread(request));
     let mut findings = run.findings;
     findings.extend(unseen);
     findings.extend(expect::compare_if_given(request.expect, &database));
     findings.extend(head::freshness(sources.knowledge, policy, sources.rules, request.now));
-    let (completeness, incomplete) = head::completeness(sources.knowledge, sources.rules, request.whole_log, request.now);
+    let (completeness, incomplete) = head::completeness(sources.knowledge, sources.rules, unread, request.now);
     findings.extend(incomplete);
     let mut report = Report {
         command: "verify",
@@ -280,6 +281,12 @@ impl<'a> Run<'a> {
 
     fn is_clean(&self, variant: &Variant, entry: &Entry, place: &[u8], sight: Sight<'_>) -> bool {
         self.compare(variant, entry, place, sight).iter().all(|finding| finding.kind.class() == Severity::Explained)
+    }
+
+    /// How many of the packages nobody looked for in every entry; `None` if not every entry was read.
+    fn unread(&self, request: &Request<'_>) -> Option<usize> {
+        let names: Vec<String> = self.subjects.iter().filter_map(|subject| Some(subject.purl.as_ref()?.to_string())).collect();
+        request.coverage.unread(self.sources.knowledge.checkpoint().tree().size, &names)
     }
 
     fn counts(&self, spots: &Spots, scene: &Scene) -> Counts {

@@ -104,7 +104,7 @@ fn the_whole_log_is_fetched_from_the_old_size_on() {
     // The word of a log that was only asked is not the whole log.
     let whole = |world: &World, expected: bool| {
         let words = world.verify(root.path()).json()["completeness"].as_str().unwrap().to_owned();
-        assert_eq!(words.starts_with("every entry of the log is here"), expected, "{words}");
+        assert_eq!(words.starts_with("every entry of the log was read for these packages; "), expected, "{words}");
     };
     whole(&world, true);
     world.advise(Action::Withdraw, "");
@@ -118,6 +118,26 @@ fn the_whole_log_is_fetched_from_the_old_size_on() {
     assert_eq!(world.tally(&["check", deb.to_str().unwrap()]).status, 0);
     let asked = server.take_asked();
     assert!(asked.iter().all(|path| !path.starts_with("lookup")), "{asked:?}");
+}
+
+#[test]
+fn the_whole_log_was_read_only_for_the_roots_that_were_named() {
+    let (world, root, server) = served();
+    show(&server, &world);
+    let empty = tempfile::tempdir().unwrap();
+    sh(empty.path(), "mkdir -p var/lib/dpkg; touch var/lib/dpkg/status; printf 'root:x:0:0::/:/bin/sh\\n' > passwd");
+    let words = || world.verify(root.path()).json()["completeness"].as_str().unwrap().to_owned();
+    let sync_for = |dir: &std::path::Path, more: &[&str]| {
+        assert_eq!(world.tally(&[&["sync", "--root", dir.to_str().unwrap()], more].concat()).status, 0);
+    };
+    sync_for(empty.path(), &["--full"]);
+    assert!(words().starts_with("every entry of the log was read, but not for 6 of these packages: "), "{}", words());
+    // The same tree, and the log alone says what it has about them.
+    sync_for(root.path(), &[]);
+    assert!(!words().contains("every entry"), "{}", words());
+    // What is read of the whole log is read about names of earlier syncs, too.
+    sync_for(empty.path(), &["--full"]);
+    assert!(words().starts_with("every entry of the log was read for these packages; "), "{}", words());
 }
 
 /// One bit of one file of the cache, and the file gone; a sync mends it or says what is wrong, and no verdict is ever wrong.
