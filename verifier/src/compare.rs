@@ -339,3 +339,37 @@ pub fn describe_seen(node: &SeenNode, content: Option<&Content>) -> String {
 fn digest_of(text: &str) -> Option<[u8; 32]> {
     Some(*tlog::Hash::digest(text.as_bytes()).as_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mode, owner and group as attested, as the local override has them, and whether that adds no rights.
+    const OVERRIDES: [(&str, &str, bool); 10] = [
+        ("2755 root mail", "2755 root root", true),
+        ("0775 root mail", "0775 root root", true),
+        ("2755 root mail", "2755 root games", false),
+        ("0775 root mail", "0775 root games", false),
+        ("2755 root mail", "0755 root games", true),
+        ("0755 root mail", "0750 root games", true),
+        ("0755 daemon root", "0755 root root", true),
+        ("0755 root root", "0755 daemon root", false),
+        ("0755 root mail", "2755 root root", false),
+        ("4755 root root", "0755 root root", true),
+    ];
+
+    fn state(text: &str) -> State {
+        let words: Vec<&str> = text.split(' ').collect();
+        let mode = u32::from_str_radix(words[0], 8).unwrap();
+        State { attributes: Attributes { mode, uname: words[1].into(), gname: words[2].into() }, caps: Vec::new() }
+    }
+
+    #[test]
+    fn a_local_override_adds_no_rights_or_is_none() {
+        for (attested, local, expected) in OVERRIDES {
+            assert_eq!(state(local).adds_no_rights(&state(attested)), expected, "{attested} to {local}");
+        }
+        let capable = State { caps: vec![1], ..state("0755 root root") };
+        assert!(!capable.adds_no_rights(&state("0755 root root")) && capable.adds_no_rights(&capable));
+    }
+}
