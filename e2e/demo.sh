@@ -15,6 +15,15 @@ case $dir in *[[:space:]]*) echo "error: TALLY_DEMO_DIR is $dir: debootstrap mak
 origin=demo.example/log
 started=$SECONDS
 mkdir -p "$dir"
+
+# What the builders imported into Podman's storage goes with them; an image that is nobody's name would stay for ever.
+discard_images() {
+    for config in "$dir"/run/builder-?.toml; do
+        [ ! -e "$config" ] || "$bin/tally-builder" clean --config "$config" >/dev/null 2>&1 || echo "warning: the image of $config stays in Podman's storage" >&2
+    done
+}
+# Those of a demonstration that was killed.
+discard_images
 rm -rf "$dir/run"
 mkdir -p "$dir/run" "$dir/cache"
 cd "$dir/run"
@@ -65,6 +74,7 @@ stop() {
 cleanup() {
     local status=$?
     for name in "${!pid[@]}"; do stop "$name"; done
+    discard_images
     [ "$status" -eq 0 ] || echo "the demonstration ended early; its data is in $dir/run" >&2
 }
 trap cleanup EXIT
