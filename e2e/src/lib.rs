@@ -6,6 +6,6 @@ pub mod user;
 pub mod world;
 
 pub use builder::Builder;
-pub use program::{Program, run};
+pub use program::{Program, run, wait_until};
 pub use user::User;
 pub use world::World;

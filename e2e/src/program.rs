@@ -32,6 +32,18 @@ pub fn run<A: AsRef<OsStr>>(name: &str, arguments: impl IntoIterator<Item = A>) 
     Command::new(path(name)).args(arguments).output().expect("the program starts")
 }
 
+/// Waits until it is so.
+///
+/// # Panics
+/// If it is not so after a minute.
+pub fn wait_until(mut is_so: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < PATIENCE, "it did not happen within a minute");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
 /// A server, killed when dropped.
 #[derive(Debug)]
 pub struct Program {

@@ -2,12 +2,11 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use attest::manifest::Manifest;
 use attest::{Hash, Purl};
 use client::{FetchError, block_on};
-use e2e::{Program, World};
+use e2e::{Program, World, wait_until};
 
 /// Claims version `version` of a package through the running log.
 fn claim(world: &World, version: &str) -> Result<u64, FetchError> {
@@ -30,14 +29,6 @@ fn terminate(program: Option<Program>) {
 
 fn size(url: &str) -> u64 {
     block_on(client::LogClient::new(url).unwrap().checkpoint()).unwrap().unwrap().tree().size
-}
-
-fn wait_until(mut is_so: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !is_so() {
-        assert!(started.elapsed() < Duration::from_secs(60), "it never comes true");
-        std::thread::sleep(Duration::from_millis(100));
-    }
 }
 
 #[test]

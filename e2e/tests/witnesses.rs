@@ -11,7 +11,7 @@ use client::http::FetchError;
 use client::witness::{AddAnswer, WitnessClient};
 use client::{Http, block_on, keys};
 use e2e::World;
-use e2e::program::{Program, run};
+use e2e::program::{Program, run, wait_until};
 use e2e::world::ORIGIN;
 use tlog::evidence::Evidence;
 use tlog::witness::AddCheckpoint;
@@ -147,16 +147,6 @@ fn said(world: &World) -> String {
 }
 
 /// Waits for something that another process is about to do; bounded by a minute.
-fn wait_until(mut is_so: impl FnMut() -> bool) {
-    for _ in 0..240 {
-        if is_so() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(250));
-    }
-    panic!("it did not happen within a minute");
-}
-
 #[test]
 fn a_witness_killed_again_and_again_stops_nobody() {
     let mut world = World::start();

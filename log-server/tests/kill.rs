@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use kit::{ORIGIN, TestWitness, http_witness};
+use kit::{ORIGIN, TestWitness, http_witness, wait_until};
 use store::{Directory, Store};
 use tally_log::clock::SystemClock;
 use tally_log::config::Settings;
@@ -48,10 +48,7 @@ fn killed_at_any_moment_it_loses_nothing() {
     acknowledged.sort_unstable();
     // The last start publishes what the last kill left behind.
     let mut server = Running::start(&log, &policy);
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while (published(&log).tree().size as usize) < acknowledged.len() && Instant::now() < deadline {
-        thread::sleep(Duration::from_millis(50));
-    }
+    wait_until("what was acknowledged is published", || published(&log).tree().size as usize >= acknowledged.len());
     server.terminate();
     verify(&log, &keys, &acknowledged);
     assert!(total >= RANDOM_KILLS && acknowledged.len() >= LEAST_ACKNOWLEDGED, "{total} kills, {} acknowledged", acknowledged.len());

@@ -5,10 +5,10 @@ mod kit;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kit::served::{Served, builder, claim, manifest, sign};
-use kit::{ORIGIN, World};
+use kit::{ORIGIN, World, wait_until};
 use store::{Directory, Store as _};
 use tally_log::clock::SystemClock;
 use tally_log::fsck::{DirectorySource, Source, check};
@@ -259,14 +259,6 @@ fn scrub(dir: &Path) -> (Arc<Board>, Running) {
     (board, scrub.start().unwrap())
 }
 
-fn wait(what: &str, mut done: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !done() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 #[test]
 fn the_scrub_finds_damage_remembers_it_and_sees_it_repaired() {
     let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -279,13 +271,13 @@ fn the_scrub_finds_damage_remembers_it_and_sees_it_repaired() {
     let (board, running) = scrub(dir.path());
     assert_eq!(board.damage(), None);
     std::fs::write(&file, "damaged").unwrap();
-    wait("the damage is found", || board.damage() == Some((object.to_owned(), 0)));
+    wait_until("the damage is found", || board.damage() == Some((object.to_owned(), 0)));
     drop(running);
     let again = Board::open(&dir.path().join("scrub.damaged"), Gauges::default());
     assert_eq!(again.objects(), [object], "a restart does not forget it");
     assert!(repair(dir.path(), vec![mirror(other.path())], &[object]).unwrap().remaining().next().is_none());
     let (board, _running) = scrub(dir.path());
-    wait("the repair is seen", || board.damage().is_none());
+    wait_until("the repair is seen", || board.damage().is_none());
     assert_eq!(std::fs::read_to_string(dir.path().join("scrub.damaged")).unwrap(), "");
 }
 
@@ -298,6 +290,6 @@ fn a_scrub_survives_a_bad_state_file_and_ends_at_once() {
     std::fs::remove_file(&file).unwrap();
     let _lock = store::Lock::acquire(&dir.path().join("lock")).unwrap();
     let (board, running) = scrub(dir.path());
-    wait("it begins anew", || board.damage() == Some(("tile/0/001".to_owned(), 0)));
+    wait_until("it begins anew", || board.damage() == Some(("tile/0/001".to_owned(), 0)));
     drop(running);
 }

@@ -6,7 +6,7 @@ pub mod served;
 pub mod watched;
 
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use client::witness::AddAnswer;
 use store::Store;
@@ -253,6 +253,15 @@ pub fn index(mut receiver: oneshot::Receiver<Outcome>) -> Option<u64> {
     match receiver.try_recv() {
         Ok(Outcome::Logged { index, .. }) => Some(index),
         _ => None,
+    }
+}
+
+/// Waits, at most a minute, until it is done.
+pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !done() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
