@@ -6,7 +6,7 @@ SOAK_SECONDS ?= 120
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 TOOLS = cc podman runc debootstrap mmdebstrap minisign bsdtar mtree strace faketime gpgv gpg apt-ftparchive dpkg-deb python3 unshare setcap curl xz zstd ip rpmbuild rpm2cpio pacman
 
-.PHONY: help build demo acceptance test lint unit no-std fuzz soak crash bench bench-large bench-fsck bench-verify deps clean
+.PHONY: help build demo acceptance test lint unit no-std fuzz soak crash bench bench-large bench-fsck bench-verify bench-foreign deps clean
 
 help:
 	@echo "make demo    the main job on real packages: log, witnesses, builders, verdicts"
@@ -17,6 +17,7 @@ help:
 	@echo "make bench   how fast the log is, with the limits measured in the same run; JSON in target/bench/log.json"
 	@echo "make bench-large  a log of ten million entries: speed, memory, restart, fsck and disk use as it grows"
 	@echo "make bench-fsck   entries a second that fsck checks, and the limit of the hash"
+	@echo "make bench-foreign  load by public generators (wrk, ab) on an open log: every answer an index of its own, no error"
 	@echo "make soak    mixed load and random kills for SOAK_SECONDS=$(SOAK_SECONDS)"
 	@echo "make crash   power cuts, failing calls, flipped bits and injected faults: all or many, not a few"
 	@echo "make bench-verify  how long this machine's packages take to verify, beside cat, openssl, sha256sum, debsums and dpkg"
@@ -75,6 +76,11 @@ crash: deps
 bench-verify:
 	@mkdir -p $(TARGET)/bench
 	@VERIFY_BENCH_SLOW=1 $(CARGO) bench --locked -q -p tally --bench verify | tee $(TARGET)/bench/verify.json
+
+# FOREIGN_SECONDS=10 for each of FOREIGN_CONNECTIONS="512 2000 4000".
+bench-foreign: build
+	@.ci/deps wrk ab
+	TALLY_BIN=$(abspath $(TARGET)/release) bench/foreign.sh
 
 clean:
 	$(CARGO) clean
