@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Command, Subcommand};
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::layer::{Identity, Layer, SubscriberExt as _};
+use tracing_subscriber::registry::Registry;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The two subcommands that every program has beside its own; flatten them into the program's own enum.
 #[derive(Clone, Debug, Subcommand)]
@@ -94,11 +97,15 @@ pub fn without_example(program: &Command) -> Vec<String> {
 
 /// Sends structured logs to standard error: `TALLY_LOG=error|warn|info|debug|trace`, `info` if unset.
 pub fn log_to_stderr() {
+    log_to_stderr_and(None::<Identity>);
+}
+
+/// The same, and to another listener if there is one.
+pub fn log_to_stderr_and(other: Option<impl Layer<Registry> + Send + Sync>) {
     let level = std::env::var("TALLY_LOG").ok().and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO);
-    let subscriber =
-        tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).with_max_level(level).with_target(false);
+    let written = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).with_target(false);
     // A second call, as in tests, keeps the first subscriber.
-    let _ = subscriber.try_init();
+    let _ = tracing_subscriber::registry().with(other).with(written.with_filter(level)).try_init();
 }
 
 /// Prints the line that says a server is ready; the first on standard output.
