@@ -14,8 +14,8 @@ use crate::operate::{Freeze, Restore};
 use crate::propose::propose;
 use crate::repair;
 use crate::roles::bootstrap_files;
-use crate::server::{Reloader, reindex};
-use crate::{Config, build, init};
+use crate::server::{Reloader, read_settings, reindex};
+use crate::{Config, build, init, telemetry};
 
 /// A transparency log for what builders attest about packages
 #[derive(Debug, Parser)]
@@ -142,7 +142,14 @@ fn serve(dir: PathBuf, listen: &str, policy_file: &Path, roles: Option<PathBuf>)
     if roles.as_ref().is_some_and(|roles| roles.policy != tlog::Hash::digest(&text)) {
         tracing::warn!("the roles name another witness policy than the one given here (SHA-256 of the file)");
     }
+    telemetry::start(&read_settings(&dir)?.origin)?;
     let config = Config { roles, ..Config::new(dir, listen, policy) };
+    let served = run_server(config, policy_file);
+    telemetry::stop();
+    served
+}
+
+fn run_server(config: Config, policy_file: &Path) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
     runtime.block_on(async {
         let (server, address) = build(config).await?;

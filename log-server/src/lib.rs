@@ -39,6 +39,7 @@ pub mod sequencer;
 pub mod server;
 pub mod shared;
 pub mod stage;
+pub mod telemetry;
 pub mod verify;
 pub mod witnesses;
 

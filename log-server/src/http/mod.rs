@@ -33,6 +33,7 @@ use crate::roles::Desk;
 use crate::room::Room;
 use crate::scrub::Board;
 use crate::shared::Shared;
+use crate::telemetry;
 
 pub use body::MEMORY_KIB;
 pub use problem::Problem;
@@ -139,8 +140,9 @@ impl hyper::service::Service<hyper::Request<hyper::body::Incoming>> for Front {
     type Future = Pin<Box<dyn Future<Output = Result<Response, Self::Error>> + Send>>;
 
     fn call(&self, request: hyper::Request<hyper::body::Incoming>) -> Self::Future {
+        let chosen = telemetry::request(request.method(), request.uri().path());
         let (app, request) = (self.app.clone(), request.map(Body::new));
-        match (&app.door, request.method(), request.uri().path()) {
+        let answer: Self::Future = match (&app.door, request.method(), request.uri().path()) {
             (Door::Open(_), &Method::POST, "/add") => {
                 Box::pin(async move { Ok(counted(&app, add::add(&app, linger::drained(request)).await)) })
             }
@@ -148,7 +150,13 @@ impl hyper::service::Service<hyper::Request<hyper::body::Incoming>> for Front {
                 Box::pin(async move { Ok(counted(&app, entries::submit(&app, linger::drained(request)).await)) })
             }
             _ => Box::pin(self.router.clone().oneshot(request)),
-        }
+        };
+        let Some(chosen) = chosen else { return answer };
+        Box::pin(async move {
+            let answer = answer.await;
+            chosen.answered(answer.as_ref().map_or(500, |response| response.status().as_u16()));
+            answer
+        })
     }
 }
 

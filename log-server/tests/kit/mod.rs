@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part of the kit")]
 
 pub mod http_witness;
+pub mod program;
 pub mod served;
 pub mod watched;
 
