@@ -164,6 +164,6 @@ pub const OPENING: usize = 4096;
 /// Between two passes over a log that serves.
 pub const PAUSE: Duration = Duration::from_secs(600);
 /// How often objects that are known to be damaged are looked at again.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// Until the next try where nothing is published or readable.
 const UNREADY: Duration = Duration::from_secs(10);
