@@ -130,12 +130,25 @@ impl LogClient {
         self.partial_or_full(&id.path(), &full, 256 * (tlog::bundle::MAX_ENTRY + 2)).await
     }
 
+    /// The bytes of these bundles, in their order, a few fetched at a time.
+    ///
+    /// # Errors
+    /// The first bundle's that could not be fetched.
+    pub async fn bundles(&self, ids: &[BundleId]) -> Result<Vec<Vec<u8>>, FetchError> {
+        stream::iter(ids.iter().map(|id| self.bundle(*id))).buffered(PARALLEL).try_collect().await
+    }
+
     /// The manifest of this name; its root is not checked here.
     ///
     /// # Errors
     /// See [`FetchError`].
     pub async fn manifest(&self, root: &Hash) -> Result<Vec<u8>, FetchError> {
         Ok(self.http.get(&format!("manifest/{root}"), MAX_MANIFEST).await?.body)
+    }
+
+    /// The manifests of these names, a few fetched at a time; an answer for each, in order.
+    pub async fn manifests(&self, roots: &[Hash]) -> Vec<Result<Vec<u8>, FetchError>> {
+        stream::iter(roots.iter().map(|root| self.manifest(root))).buffered(PARALLEL).collect().await
     }
 
     /// Stores a manifest under its root, signed by a key that has a role.
@@ -239,8 +252,9 @@ fn parse_lookup(body: &[u8]) -> Option<Lookup> {
     Some(Lookup { checkpoint, found })
 }
 
-/// The checkpoint once, then a line for each of `count` entries.
-fn parse_batch(body: &[u8], count: usize) -> Option<Vec<BatchLine>> {
+/// Reads the answer to a batch of `count` entries: the checkpoint once, then a line for each. `None` unless it is one.
+#[must_use]
+pub fn parse_batch(body: &[u8], count: usize) -> Option<Vec<BatchLine>> {
     #[derive(serde::Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Head {

@@ -10,6 +10,7 @@ pub mod check;
 pub mod cli;
 pub mod compare;
 pub mod config;
+pub mod copy;
 pub mod coverage;
 pub mod exit;
 pub mod expect;
