@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
+pub use reqwest::Method;
+use reqwest::{RequestBuilder, Response, StatusCode, header};
 
 /// The longest text of a refusal that is kept, in bytes.
 const MAX_REASON: usize = 4096;

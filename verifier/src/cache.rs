@@ -263,6 +263,14 @@ impl Cache {
         self.put("evidence", "evidence", evidence.encode().as_bytes())
     }
 
+    /// Keeps entries with their proofs beside the evidence, under the digest of the bundle, and says where.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn keep_proof(&self, bundle: &Bundle) -> Result<PathBuf, CacheError> {
+        self.put("evidence", "bundle", &bundle.encode())
+    }
+
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, CacheError> {
         match fs::read(path) {
             Ok(bytes) => Ok(Some(bytes)),

@@ -58,9 +58,12 @@ pub enum Command {
         after_help = "Examples:\n  tally advise second --key mine.key --id TSA-2026-0001\n  tally advise head --key team.key"
     )]
     Advise(AdviseCommand),
-    /// Look after the log itself
-    #[command(subcommand, after_help = "Example:\n  tally audit evidence fork.evidence --key example.com/log+1a2b3c4d+AQ…")]
-    Audit(AuditCommand),
+    /// Follow the log and judge every entry again; or verify evidence
+    #[command(
+        args_conflicts_with_subcommands = true,
+        after_help = "Examples:\n  tally audit --once\n  tally audit --watch 'pkg:deb/debian/openssl*' --mail 'mail -s \"tally audit\" root'\n  tally audit --mirror /srv/log-mirror --json --webhook https://example.com/hook\n  tally audit evidence fork.evidence --key example.com/log+1a2b3c4d+AQ…"
+    )]
+    Audit(AuditArgs),
     /// Completions and manual pages
     #[command(flatten)]
     Documentation(Documentation),
@@ -352,6 +355,35 @@ impl AdviseCommand {
 }
 
 /// `tally audit`.
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    /// Instead of following
+    #[command(subcommand)]
+    pub command: Option<AuditCommand>,
+    /// Catch up once and end, with a status that says what was found
+    #[arg(long)]
+    pub once: bool,
+    /// Keep a whole copy of the log in this directory, manifests too, for any static file server to serve
+    #[arg(long, value_name = "DIR")]
+    pub mirror: Option<PathBuf>,
+    /// Tell everything that is said about these packages, such as pkg:deb/debian/openssl*; can be given several times
+    #[arg(long, value_name = "PATTERN")]
+    pub watch: Vec<String>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+    /// POST what is found to this URL, as JSON
+    #[arg(long, value_name = "URL")]
+    pub webhook: Option<String>,
+    /// Run this shell command with what is found on its standard input
+    #[arg(long, value_name = "COMMAND")]
+    pub mail: Option<String>,
+    /// How often to look, such as 30s or 5m
+    #[arg(long, value_name = "SPAN", default_value = "1m")]
+    pub interval: String,
+}
+
+/// What `tally audit` can do instead of following.
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
     /// Verify evidence of a split view, with nothing but the log's key

@@ -10,10 +10,12 @@ use tlog::evidence::Evidence;
 use tlog::{Policy, TlogProof, VerifierKey};
 
 use crate::advise::AdviseError;
+use crate::audit::{Plan, Request as AuditRequest};
+use crate::cache::Cache;
 use crate::check;
 use crate::cli::{
-    AdviseCommand, AuditCommand, BundleCommand, Cli, Command, ExplainArgs, GateCommand, OutputArgs, ProofCommand, SetupCommand, SyncArgs,
-    VerifyArgs,
+    AdviseCommand, AuditArgs, AuditCommand, BundleCommand, Cli, Command, ExplainArgs, GateCommand, OutputArgs, ProofCommand, SetupCommand,
+    SyncArgs, VerifyArgs,
 };
 use crate::config::Config;
 use crate::exit;
@@ -30,6 +32,7 @@ use crate::report::Report;
 use crate::setup::{PATIENCE, Setup, load_policy};
 use crate::story;
 use crate::subject::Sources;
+use crate::sync::Syncer;
 use crate::time;
 use crate::verify::{Request, Selection, Verified, verify};
 
@@ -53,7 +56,8 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Bundle(BundleCommand::Import { file }) => import(&Setup::load(&cli.config)?, &file),
         Command::Proof(ProofCommand::Verify { proof, entry, policy }) => prove(&cli.config, policy, &proof, &entry),
         Command::Advise(command) => advise(&Setup::load(&cli.config)?, &command),
-        Command::Audit(AuditCommand::Evidence { file, key }) => evidence(&file, &key),
+        Command::Audit(AuditArgs { command: Some(AuditCommand::Evidence { file, key }), .. }) => evidence(&file, &key),
+        Command::Audit(args) => audit(&Setup::load(&cli.config)?, &args),
         Command::Documentation(documentation) => {
             documentation.run(Cli::command()).map_err(|error| Failure::Other(error.into()))?;
             Ok(exit::CLEAN)
@@ -212,6 +216,21 @@ fn prove(config: &Path, policy: Option<PathBuf>, proof: &Path, entry: &Path) -> 
         cosigned.len()
     );
     Ok(exit::CLEAN)
+}
+
+fn audit(setup: &Setup, args: &AuditArgs) -> Result<u8, Failure> {
+    let plan = Plan::new(args)?;
+    // The auditor remembers apart from the cache what it has seen: it follows the log at its own pace.
+    let home = Cache::new(&setup.config.cache.join("audit"));
+    let lock = home.lock(PATIENCE)?;
+    let log = setup.log()?;
+    let own = client::cli::read_limited(&setup.config.witness_policy, Policy::MAX_BYTES as u64)?;
+    let syncer = Syncer { cache: &home, ..setup.syncer(&log, &lock, false) };
+    let copy = args.mirror.clone().unwrap_or_else(|| home.dir().join("copy"));
+    let own_policy = tlog::Hash::digest(&own);
+    let request =
+        AuditRequest { syncer, rules: &setup.rules, own_policy, copy, is_mirror: args.mirror.is_some(), watched: plan.watched.clone() };
+    crate::audit::run(request, &plan)
 }
 
 fn evidence(file: &Path, keys: &[String]) -> Result<u8, Failure> {

@@ -1,0 +1,259 @@
+//! `tally audit`: follows a log, judges every entry again, and says what is wrong (`specs/audit.md`).
+//!
+//! A round of entries is fetched, judged and written before it counts, so that an auditor that is killed goes on where it was: what it
+//! found in a round is on the disk before the round is.
+
+mod alert;
+mod claims;
+mod command;
+mod deliver;
+mod manifests;
+mod observer;
+mod pending;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use attest::{Bundle, Predicate, Scope};
+use tlog::{Edge, Growth, Hash, SignedCheckpoint, Tile, Tree, hash_leaf};
+
+use crate::cache::{Cache, CacheError};
+use crate::config::Rules;
+use crate::copy::{self, Copy};
+use crate::knowledge::verify_checkpoint;
+use crate::sync::{SyncError, Syncer};
+use crate::time;
+
+pub use alert::{Alert, Kind, Level, status};
+pub use claims::Claims;
+pub use command::{Plan, run};
+pub use deliver::Post;
+pub use observer::{Observer, Opened};
+
+use manifests::Manifests;
+use pending::Pending;
+
+/// What an auditor is told.
+pub struct Request<'a> {
+    /// How it reaches the log, whom it trusts, and its own directory (as the cache).
+    pub syncer: Syncer<'a>,
+    /// What it demands.
+    pub rules: &'a Rules,
+    /// SHA-256 of the witness policy in use.
+    pub own_policy: Hash,
+    /// Where the copy of the log is kept.
+    pub copy: PathBuf,
+    /// Whether manifests are kept in the copy, which makes it whole.
+    pub is_mirror: bool,
+    /// Packages about which everything is said.
+    pub watched: Vec<Scope>,
+}
+
+/// An auditor that has read what is in its copy.
+pub struct Auditor<'a> {
+    request: Request<'a>,
+    copy: Copy,
+    pending: Pending,
+    manifests: Manifests,
+    observer: Observer,
+    edge: Edge,
+    is_stale: bool,
+    other_policy: Option<Hash>,
+}
+
+impl<'a> Auditor<'a> {
+    /// Reads and judges what is in the copy. A damaged copy is begun anew, by hashing and judging everything again.
+    ///
+    /// # Errors
+    /// If something cannot be read or written.
+    pub fn open(request: Request<'a>) -> Result<Self, CacheError> {
+        let copy = Copy::new(request.copy.clone());
+        fs::create_dir_all(copy.dir()).map_err(|error| CacheError::Io(copy.dir().to_owned(), error))?;
+        let pending = Pending::new(request.syncer.cache.dir());
+        let manifests = Manifests::new(request.is_mirror.then(|| copy.clone()));
+        let observer = Observer::new(request.syncer.roles_pin, request.watched.clone());
+        let mut auditor = Self { request, copy, pending, manifests, observer, edge: Edge::empty(), is_stale: false, other_policy: None };
+        match auditor.replay() {
+            Err(CacheError::Damaged(path)) => {
+                tracing::warn!("{} is damaged; the whole log is audited again", path.display());
+                auditor.copy.put(TREE, encode_tree(&Tree::EMPTY).as_bytes())?;
+                auditor.observer = Observer::new(auditor.request.syncer.roles_pin, auditor.request.watched.clone());
+                auditor.manifests = Manifests::new(auditor.request.is_mirror.then(|| auditor.copy.clone()));
+                auditor.edge = Edge::empty();
+            }
+            replayed => replayed?,
+        }
+        Ok(auditor)
+    }
+
+    /// The directory of the cache, for evidence.
+    #[must_use]
+    pub fn home(&self) -> &Cache {
+        self.request.syncer.cache
+    }
+
+    /// The log's name, once anything of it has been seen.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        self.home().newest().ok().flatten().map(|newest| newest.checkpoint.origin).unwrap_or_default()
+    }
+
+    /// Entries that have been judged.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.edge.tree().size
+    }
+
+    /// Judges what is here, so that later entries are judged after it. Their signatures were verified before they were written, and the
+    /// root shows that they are the same.
+    fn replay(&mut self) -> Result<(), CacheError> {
+        let tree = self.tree()?;
+        let (mut growth, mut first) = (Growth::new(), 0);
+        while first < tree.size {
+            let last = copy::end_of_round(tree.size, first);
+            let entries = self.copy.entries(&tree, first, last)?;
+            for entry in &entries {
+                growth.push(hash_leaf(entry), &mut |_, _| {}).map_err(|_| CacheError::Damaged(self.copy.dir().to_owned()))?;
+            }
+            for (index, opened) in (first..).zip(self.observer.open(&entries, true)) {
+                if let Ok((_, statement)) = &opened {
+                    self.manifests.remember(statement);
+                }
+                self.observer.take(index, opened);
+            }
+            first = last;
+        }
+        if growth.tree() != tree {
+            return Err(CacheError::Damaged(self.copy.dir().to_owned()));
+        }
+        self.edge = self.copy.edge(&tree)?;
+        Ok(())
+    }
+
+    fn tree(&self) -> Result<Tree, CacheError> {
+        let path = self.copy.dir().join(TREE);
+        match fs::read_to_string(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Tree::EMPTY),
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Err(CacheError::Damaged(path)),
+            text => parse_tree(&text.map_err(|error| CacheError::Io(path.clone(), error))?).ok_or(CacheError::Damaged(path)),
+        }
+    }
+
+    /// Follows the log to its newest checkpoint and judges all that is new. Gives what was found, evidence included; it stays pending
+    /// until [`Auditor::told`].
+    ///
+    /// # Errors
+    /// See [`SyncError`]. After one of the network the next call goes on.
+    pub async fn catch_up(&mut self, progress: &dyn Fn(u64, u64)) -> Result<Vec<Alert>, SyncError> {
+        let checkpoint = self.request.syncer.advance().await?;
+        let target = checkpoint.tree();
+        if self.size() > target.size {
+            return Err(SyncError::Behind { known: self.size(), found: target.size });
+        }
+        while self.size() < target.size {
+            self.round(&target).await?;
+            progress(self.size(), target.size);
+        }
+        if self.edge.tree() != target {
+            return Err(SyncError::Entries(format!("their root is {}", self.edge.tree().root)));
+        }
+        self.copy.put("checkpoint", checkpoint.encode().as_bytes())?;
+        let mut alerts = self.pending.load()?;
+        alerts.extend(self.about_now(&checkpoint));
+        self.prove(&mut alerts, &checkpoint)?;
+        Ok(alerts)
+    }
+
+    /// What was found has reached whoever is to hear it.
+    ///
+    /// # Errors
+    /// If the file cannot be removed.
+    pub fn told(&self) -> Result<(), CacheError> {
+        self.pending.clear()
+    }
+
+    /// One round: nothing has changed, here or on the disk, if the network fails.
+    async fn round(&mut self, target: &Tree) -> Result<(), SyncError> {
+        let first = self.size();
+        let entries = copy::fetch(self.request.syncer.log, target, first, copy::end_of_round(target.size, first)).await?;
+        let opened = self.observer.open(&entries, false);
+        let statements = (first..).zip(&opened).filter_map(|(index, opened)| Some((index, &opened.as_ref().ok()?.1)));
+        let claims = statements.filter(|(_, statement)| matches!(statement.predicate, Predicate::PackageFiles(_)));
+        let mut alerts = self.manifests.check(self.request.syncer.log, claims).await?;
+        for (index, opened) in (first..).zip(opened) {
+            alerts.extend(self.observer.take(index, opened));
+        }
+        let slices: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
+        let batch = self.edge.append(&slices).map_err(|error| SyncError::Entries(format!("{error:?}")))?;
+        self.pending.add(&alerts)?;
+        self.copy.write(&batch)?;
+        self.copy.put(TREE, encode_tree(&batch.tree).as_bytes())?;
+        self.remove_superseded(&batch);
+        self.edge = batch.edge;
+        Ok(())
+    }
+
+    /// Partial tiles and bundles that are full by now: a reader of an earlier checkpoint takes the full ones.
+    fn remove_superseded(&self, batch: &tlog::edge::Batch) {
+        let tiles = batch.tiles.iter().filter(|(tile, _)| tile.width() == Tile::FULL).map(|(tile, _)| tile.path());
+        let bundles = batch.bundles.iter().filter(|(id, _)| id.width() == Tile::FULL).map(|(id, _)| id.path());
+        for path in tiles.chain(bundles) {
+            // What cannot be removed takes room and does no harm.
+            let _ = fs::remove_dir_all(self.copy.dir().join(format!("{path}.p")));
+        }
+    }
+
+    /// What is wrong at present, said once for as long as it lasts.
+    fn about_now(&mut self, checkpoint: &SignedCheckpoint) -> Vec<Alert> {
+        let (policy, rules, now) = (self.request.syncer.policy, self.request.rules, time::now());
+        let mut alerts = Vec::new();
+        let cosigned = verify_checkpoint(policy, checkpoint).unwrap_or_default();
+        let fresh = policy.freshness(&cosigned, now.saturating_add(rules.allowed_skew));
+        let age = fresh.map(|fresh| now.saturating_sub(fresh));
+        let is_stale = age.is_none_or(|age| age > rules.max_age);
+        if is_stale && !self.is_stale {
+            let text = match age {
+                Some(age) => format!("no quorum of witnesses has vouched for the log for {}", time::span(age)),
+                None => "no quorum of witnesses vouches for the log's time".to_owned(),
+            };
+            alerts.push(Alert::new(Kind::Stale, &[], None, text));
+        }
+        self.is_stale = is_stale;
+        let named = self.observer.judge().roles().current().map(|current| current.roles.policy);
+        if let Some(other) = named.filter(|named| *named != self.request.own_policy && self.other_policy != Some(*named)) {
+            let entries: Vec<u64> = self.observer.roles().last().copied().into_iter().collect();
+            let text = format!("the foundation's roles name the witness policy with SHA-256 {other}, and another is used here");
+            alerts.push(Alert::new(Kind::OtherPolicy, &entries, None, text));
+        }
+        self.other_policy = named;
+        alerts
+    }
+
+    /// Writes, for each alarm and warning, a bundle of the entries that show it and of the roles, proven under the checkpoint.
+    fn prove(&self, alerts: &mut [Alert], checkpoint: &SignedCheckpoint) -> Result<(), CacheError> {
+        let shown = |alert: &&mut Alert| alert.level != Level::Notice && !alert.entries.is_empty() && alert.evidence.is_none();
+        for alert in alerts.iter_mut().filter(shown).take(MAX_PROVEN) {
+            let indices: BTreeSet<u64> = alert.entries.iter().chain(self.observer.roles()).copied().collect();
+            let leaves = self.copy.leaves(&checkpoint.tree(), &indices)?;
+            let bundle = Bundle { checkpoint: checkpoint.clone(), history: Vec::new(), leaves, manifests: Vec::new() };
+            alert.evidence = Some(self.home().keep_proof(&bundle)?.display().to_string());
+        }
+        Ok(())
+    }
+}
+
+fn encode_tree(tree: &Tree) -> String {
+    format!("{} {}\n", tree.size, tree.root)
+}
+
+fn parse_tree(text: &str) -> Option<Tree> {
+    let (size, root) = text.strip_suffix('\n')?.split_once(' ')?;
+    let tree = Tree { size: size.parse().ok()?, root: Hash::from_hex(root)? };
+    (encode_tree(&tree) == text).then_some(tree)
+}
+
+/// The tree of the entries that have been judged and written.
+const TREE: &str = ".audited";
+/// More would fill the disk with what tells no more.
+const MAX_PROVEN: usize = 1_000;

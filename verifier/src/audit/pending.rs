@@ -1,0 +1,64 @@
+//! What was found and nobody has been told yet: on the disk before the entries count as judged.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::alert::Alert;
+use crate::cache::{CacheError, replace};
+
+/// A file of alerts, one JSON object a line.
+pub struct Pending {
+    path: PathBuf,
+}
+
+impl Pending {
+    /// The file in an auditor's directory.
+    #[must_use]
+    pub fn new(dir: &Path) -> Self {
+        Self { path: dir.join("pending") }
+    }
+
+    /// What is in it; each once, since a round that was cut off is judged again.
+    ///
+    /// # Errors
+    /// If it is damaged or cannot be read.
+    pub fn load(&self) -> Result<Vec<Alert>, CacheError> {
+        let text = match fs::read_to_string(&self.path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            text => text.map_err(|error| CacheError::Io(self.path.clone(), error))?,
+        };
+        text.lines().map(|line| serde_json::from_str(line).map_err(|_| CacheError::Damaged(self.path.clone()))).collect()
+    }
+
+    /// Adds what is not there yet.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn add(&self, alerts: &[Alert]) -> Result<(), CacheError> {
+        if alerts.is_empty() {
+            return Ok(());
+        }
+        let mut all = self.load()?;
+        let new: Vec<&Alert> = alerts.iter().filter(|alert| !all.contains(alert)).collect();
+        let new: Vec<Alert> = new.into_iter().cloned().collect();
+        all.extend(new);
+        let failed = |error: std::io::Error| CacheError::Io(self.path.clone(), error);
+        let mut text = String::new();
+        for alert in &all {
+            text.push_str(&serde_json::to_string(alert).map_err(|error| failed(error.into()))?);
+            text.push('\n');
+        }
+        replace(&self.path, text.as_bytes()).map_err(failed)
+    }
+
+    /// Empties it.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub fn clear(&self) -> Result<(), CacheError> {
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(CacheError::Io(self.path.clone(), error)),
+            _ => Ok(()),
+        }
+    }
+}
