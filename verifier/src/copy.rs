@@ -12,7 +12,7 @@ use tlog::edge::Batch;
 use tlog::plan::{EdgePlan, Plan, PlanError, Tiles};
 use tlog::{BundleId, Edge, Tile, Tree, hash_leaf};
 
-use crate::cache::{CacheError, replace};
+use crate::cache::{CacheError, replace, replace_unsynced};
 use crate::sync::SyncError;
 
 /// A directory with `tile/…`.
@@ -56,14 +56,29 @@ impl Copy {
         fs::create_dir_all(dir).and_then(|()| replace(&path, bytes)).map_err(|error| CacheError::Io(path.clone(), error))
     }
 
-    /// Writes the tiles and bundles of a round of growth.
+    /// Writes the tiles and bundles of a round of growth, several at a time, and makes all of them durable.
     ///
     /// # Errors
     /// If one cannot be written.
     pub fn write(&self, batch: &Batch) -> Result<(), CacheError> {
-        let tiles = batch.tiles.iter().map(|(tile, bytes)| (tile.path(), bytes));
-        let bundles = batch.bundles.iter().map(|(id, bytes)| (id.path(), bytes));
-        tiles.chain(bundles).try_for_each(|(path, bytes)| self.put(&path, bytes))
+        let tiles = batch.tiles.iter().map(|(tile, bytes)| (self.dir.join(tile.path()), bytes));
+        let bundles = batch.bundles.iter().map(|(id, bytes)| (self.dir.join(id.path()), bytes));
+        let files: Vec<(PathBuf, &Vec<u8>)> = tiles.chain(bundles).collect();
+        let folders: BTreeSet<&Path> = files.iter().filter_map(|(path, _)| path.parent()).collect();
+        folders.iter().try_for_each(|folder| fs::create_dir_all(folder).map_err(failed(folder)))?;
+        let put =
+            |files: &[(PathBuf, &Vec<u8>)]| files.iter().try_for_each(|(path, bytes)| replace_unsynced(path, bytes).map_err(failed(path)));
+        std::thread::scope(|scope| {
+            let parts = files.chunks(files.len().div_ceil(WRITERS).max(1));
+            let writers: Vec<_> = parts.map(|part| scope.spawn(move || put(part))).collect();
+            writers.into_iter().try_for_each(|writer| writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        })?;
+        // A new folder's own name stands in the folders above.
+        let above = |folder: &&'_ Path| {
+            folder.ancestors().take_while(|folder| folder.starts_with(&self.dir)).map(Path::to_owned).collect::<Vec<_>>()
+        };
+        let synced: BTreeSet<PathBuf> = folders.iter().flat_map(above).collect();
+        synced.iter().try_for_each(|folder| fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed(folder)))
     }
 
     /// The right edge of the tree that is here, checked against its root.
@@ -170,3 +185,10 @@ fn bundles(size: u64, first: u64, last: u64) -> impl Iterator<Item = BundleId> {
 
 /// Bundles in one round: 16,384 entries.
 const ROUND: u64 = 64;
+fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> CacheError {
+    let path = path.to_owned();
+    move |error| CacheError::Io(path, error)
+}
+
+/// Files that are synced at a time.
+const WRITERS: usize = 8;

@@ -228,8 +228,15 @@ fn audit(setup: &Setup, args: &AuditArgs) -> Result<u8, Failure> {
     let syncer = Syncer { cache: &home, ..setup.syncer(&log, &lock, false) };
     let copy = args.mirror.clone().unwrap_or_else(|| home.dir().join("copy"));
     let own_policy = tlog::Hash::digest(&own);
-    let request =
-        AuditRequest { syncer, rules: &setup.rules, own_policy, copy, is_mirror: args.mirror.is_some(), watched: plan.watched.clone() };
+    let request = AuditRequest {
+        syncer,
+        ahead: setup.log()?,
+        rules: &setup.rules,
+        own_policy,
+        copy,
+        is_mirror: args.mirror.is_some(),
+        watched: plan.watched.clone(),
+    };
     crate::audit::run(request, &plan)
 }
 

@@ -16,6 +16,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use attest::{Bundle, Predicate, Scope};
+use client::{LogClient, block_on};
 use tlog::{Edge, Growth, Hash, SignedCheckpoint, Tile, Tree, hash_leaf};
 
 use crate::cache::{Cache, CacheError};
@@ -40,6 +41,8 @@ pub struct Request<'a> {
     pub syncer: Syncer<'a>,
     /// What it demands.
     pub rules: &'a Rules,
+    /// The same log once more, for fetching on another thread.
+    pub ahead: LogClient,
     /// SHA-256 of the witness policy in use.
     pub own_policy: Hash,
     /// Where the copy of the log is kept.
@@ -58,8 +61,16 @@ pub struct Auditor<'a> {
     manifests: Manifests,
     observer: Observer,
     edge: Edge,
+    ahead: Option<Ahead>,
     is_stale: bool,
     other_policy: Option<Hash>,
+}
+
+/// The entries `first..last`, which came in before their round.
+struct Ahead {
+    first: u64,
+    last: u64,
+    entries: Vec<Vec<u8>>,
 }
 
 impl<'a> Auditor<'a> {
@@ -73,7 +84,8 @@ impl<'a> Auditor<'a> {
         let pending = Pending::new(request.syncer.cache.dir());
         let manifests = Manifests::new(request.is_mirror.then(|| copy.clone()));
         let observer = Observer::new(request.syncer.roles_pin, request.watched.clone());
-        let mut auditor = Self { request, copy, pending, manifests, observer, edge: Edge::empty(), is_stale: false, other_policy: None };
+        let mut auditor =
+            Self { request, copy, pending, manifests, observer, edge: Edge::empty(), ahead: None, is_stale: false, other_policy: None };
         match auditor.replay() {
             Err(CacheError::Damaged(path)) => {
                 tracing::warn!("{} is damaged; the whole log is audited again", path.display());
@@ -176,8 +188,12 @@ impl<'a> Auditor<'a> {
     /// One round: nothing has changed, here or on the disk, if the network fails.
     async fn round(&mut self, target: &Tree) -> Result<(), SyncError> {
         let first = self.size();
-        let entries = copy::fetch(self.request.syncer.log, target, first, copy::end_of_round(target.size, first)).await?;
-        let opened = self.observer.open(&entries, false);
+        let last = copy::end_of_round(target.size, first);
+        let entries = match self.ahead.take() {
+            Some(ahead) if (ahead.first, ahead.last) == (first, last) => ahead.entries,
+            _ => copy::fetch(self.request.syncer.log, target, first, last).await?,
+        };
+        let opened = self.open_and_fetch(&entries, target, last);
         let statements = (first..).zip(&opened).filter_map(|(index, opened)| Some((index, &opened.as_ref().ok()?.1)));
         let claims = statements.filter(|(_, statement)| matches!(statement.predicate, Predicate::PackageFiles(_)));
         let mut alerts = self.manifests.check(self.request.syncer.log, claims).await?;
@@ -192,6 +208,18 @@ impl<'a> Auditor<'a> {
         self.remove_superseded(&batch);
         self.edge = batch.edge;
         Ok(())
+    }
+
+    /// Verifies a round's signatures; meanwhile the next round's entries come in. If they do not, that round asks again.
+    fn open_and_fetch(&mut self, entries: &[Vec<u8>], target: &Tree, next: u64) -> Vec<Opened> {
+        let (log, last) = (&self.request.ahead, copy::end_of_round(target.size, next));
+        let (opened, ahead) = std::thread::scope(|scope| {
+            let fetch = || block_on(copy::fetch(log, target, next, last)).ok()?.ok();
+            let ahead = (next < last).then(|| scope.spawn(fetch));
+            (self.observer.open(entries, false), ahead.and_then(|ahead| ahead.join().ok().flatten()))
+        });
+        self.ahead = ahead.map(|entries| Ahead { first: next, last, entries });
+        opened
     }
 
     /// Partial tiles and bundles that are full by now: a reader of an earlier checkpoint takes the full ones.
@@ -243,11 +271,15 @@ impl<'a> Auditor<'a> {
     }
 }
 
-fn encode_tree(tree: &Tree) -> String {
+/// The line of `.audited`: size and root of what was judged.
+#[must_use]
+pub fn encode_tree(tree: &Tree) -> String {
     format!("{} {}\n", tree.size, tree.root)
 }
 
-fn parse_tree(text: &str) -> Option<Tree> {
+/// Reads it; `None` unless it is exactly what [`encode_tree`] gives.
+#[must_use]
+pub fn parse_tree(text: &str) -> Option<Tree> {
     let (size, root) = text.strip_suffix('\n')?.split_once(' ')?;
     let tree = Tree { size: size.parse().ok()?, root: Hash::from_hex(root)? };
     (encode_tree(&tree) == text).then_some(tree)
