@@ -157,7 +157,7 @@ impl fmt::Display for Alert {
             write!(f, ", {}", printable(subject.as_bytes()))?;
         }
         write!(f, ": {}", printable(self.text.as_bytes()))?;
-        self.evidence.as_ref().map_or(Ok(()), |file| write!(f, " (evidence: {file})"))
+        self.evidence.as_ref().map_or(Ok(()), |file| write!(f, " (evidence: {})", printable(file.as_bytes())))
     }
 }
 
