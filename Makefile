@@ -6,7 +6,7 @@ SOAK_SECONDS ?= 120
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 TOOLS = cc podman runc debootstrap mmdebstrap minisign bsdtar mtree strace faketime gpgv gpg apt-ftparchive dpkg-deb python3 unshare setcap curl xz zstd ip rpmbuild rpm2cpio pacman
 
-.PHONY: help build demo acceptance test lint unit no-std fuzz soak crash bench bench-large bench-fsck bench-verify bench-foreign deps clean
+.PHONY: help build demo acceptance test lint unit no-std fuzz soak crash bench bench-large bench-fsck bench-verify bench-foreign audit-large deps clean
 
 help:
 	@echo "make demo    the main job on real packages: log, witnesses, builders, verdicts"
@@ -18,6 +18,7 @@ help:
 	@echo "make bench-large  a log of ten million entries: speed, memory, restart, fsck and disk use as it grows"
 	@echo "make bench-fsck   entries a second that fsck checks, and the limit of the hash"
 	@echo "make bench-foreign  load by public generators (wrk, ab) on an open log: every answer an index of its own, no error"
+	@echo "make audit-large  a log of a million signed entries audited, killed and mirrored; how fast that is"
 	@echo "make soak    mixed load and random kills for SOAK_SECONDS=$(SOAK_SECONDS)"
 	@echo "make crash   power cuts, failing calls, flipped bits and injected faults: all or many, not a few"
 	@echo "make bench-verify  how long this machine's packages take to verify, beside cat, openssl, sha256sum, debsums and dpkg"
@@ -81,6 +82,10 @@ bench-verify:
 bench-foreign: build
 	@.ci/deps wrk ab
 	TALLY_BIN=$(abspath $(TARGET)/release) bench/foreign.sh
+
+# TALLY_AUDIT_ENTRIES=1000000
+audit-large: deps
+	$(CARGO) test --release --locked -p tally --test audit -- --ignored --nocapture
 
 clean:
 	$(CARGO) clean
