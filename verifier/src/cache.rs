@@ -301,7 +301,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 pub fn replace_unsynced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let dir = folder(path);
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let temporary = dir.join(format!("{TEMPORARY}{}.{name}", std::process::id()));
+    let temporary = dir.join(format!("{TEMPORARY}{name}.{}", std::process::id()));
     let write = || {
         let mut file = File::create(&temporary)?;
         file.write_all(bytes)?;

@@ -91,6 +91,7 @@ pub fn check(setup: &Setup, paths: &[PathBuf], offline: bool) -> Result<Report, 
             ..Counts::default()
         },
         findings,
+        earlier: None,
     };
     report.sort();
     Ok(report)

@@ -25,7 +25,7 @@ pub enum Command {
     Sync(SyncArgs),
     /// Judge what is installed; never uses the network
     #[command(
-        after_help = "Examples:\n  tally verify --all\n  tally verify coreutils openssh-server\n  tally verify --all --root /mnt --json"
+        after_help = "Examples:\n  tally verify --all\n  tally verify coreutils openssh-server\n  tally verify --all --root /mnt --json\n  tally verify --all --since-last --quiet --metrics /var/lib/prometheus/node-exporter/tally.prom"
     )]
     Verify(VerifyArgs),
     /// Judge downloaded package files before they are installed
@@ -104,6 +104,15 @@ pub struct VerifyArgs {
     /// How to report
     #[command(flatten)]
     pub output: OutputArgs,
+    /// Tell only what the last such run did not find; the exit status still stands for all of it
+    #[arg(long, conflicts_with = "packages")]
+    pub since_last: bool,
+    /// Write numbers for node_exporter's textfile collector
+    #[arg(long, value_name = "FILE")]
+    pub metrics: Option<PathBuf>,
+    /// Send the findings to the system's log, too, as --jsonl prints them
+    #[arg(long, value_name = "SOCKET", num_args = 0..=1, default_missing_value = "/dev/log")]
+    pub syslog: Option<PathBuf>,
     /// Never open a socket (verify never does; the flag says so to readers of scripts)
     #[arg(long)]
     pub offline: bool,
@@ -112,12 +121,50 @@ pub struct VerifyArgs {
 /// How to report.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct OutputArgs {
-    /// One JSON object with all findings
-    #[arg(long)]
+    /// The form of the report
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+    /// One JSON object with all findings: --format json
+    #[arg(long, conflicts_with = "format")]
     pub json: bool,
+    /// One JSON object a line, for log collectors: --format jsonl
+    #[arg(long, conflicts_with_all = ["format", "json"])]
+    pub jsonl: bool,
     /// List every finding, explained ones too
     #[arg(long, short)]
     pub verbose: bool,
+    /// Say nothing where the exit status is 0, or with --since-last where nothing is new
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+impl OutputArgs {
+    /// The form that was asked for.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        match (self.json, self.jsonl) {
+            (true, _) => Format::Json,
+            (_, true) => Format::Jsonl,
+            _ => self.format,
+        }
+    }
+}
+
+/// The forms of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people: worst first, one screen
+    Text,
+    /// One JSON object
+    Json,
+    /// One JSON object a line: the run, then each finding
+    Jsonl,
+    /// SARIF 2.1.0, for code scanning tools
+    Sarif,
+    /// JUnit's XML, for build servers
+    Junit,
+    /// Lines as rpm -V prints them
+    Rpm,
 }
 
 /// `tally check`.
@@ -172,6 +219,11 @@ pub enum SetupCommand {
         after_help = "Examples:\n  tally setup apt\n  tally setup apt --remove\n  tally setup apt --root /mnt/image --program /usr/bin/tally"
     )]
     Apt(HookArgs),
+    /// Have systemd synchronise and verify every day
+    #[command(
+        after_help = "Examples:\n  tally setup timer\n  tally setup timer --remove\n  tally setup timer --root /mnt/image --program /usr/bin/tally"
+    )]
+    Timer(HookArgs),
 }
 
 /// What is installed where.

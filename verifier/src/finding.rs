@@ -237,6 +237,28 @@ impl Finding {
         Self { kind, package: None, path: None, why: why.into(), expected: None, found: None, digest: None, attested }
     }
 
+    /// Whether it has its explanation, and says nothing against anything.
+    #[must_use]
+    pub fn is_explained(&self) -> bool {
+        self.kind.class() == Class::Explained
+    }
+
+    /// A name for this finding that stays the same from run to run, as long as the same is found: 16 hexadecimal digits. It says nothing
+    /// of ages and times, and, where a file is concerned, nothing of the package's version.
+    #[must_use]
+    pub fn id(&self) -> String {
+        let what = match (self.kind, &self.digest, &self.found) {
+            (Kind::Warned | Kind::Unconfirmed | Kind::AcceptUnused, _, _) => self.why.clone().into_bytes(),
+            (_, Some(digest), _) => digest.to_vec(),
+            (_, None, found) => found.clone().unwrap_or_default().into_bytes(),
+        };
+        let package = self.package.as_deref().filter(|_| self.path.is_none()).unwrap_or_default();
+        let path = self.path.as_deref().unwrap_or_default();
+        // Neither part can hold a zero byte but the last.
+        let text = [self.kind.name().as_bytes(), package.as_bytes(), path, &what].join(&0);
+        tlog::Hash::digest(&text).to_hex()[..16].to_owned()
+    }
+
     /// With the package's name.
     #[must_use]
     pub fn of(mut self, package: &str) -> Self {
@@ -297,6 +319,21 @@ mod tests {
     fn names_are_unique_and_all_are_listed() {
         let names: std::collections::BTreeSet<_> = Kind::ALL.iter().map(|kind| kind.name()).collect();
         assert_eq!(names.len(), Kind::ALL.len());
+    }
+
+    #[test]
+    fn an_id_stays_while_the_same_is_found() {
+        let finding =
+            |package: &str, digest: u8| Finding { digest: Some([digest; 32]), ..Finding::new(Kind::Modified, "x").at(b"/x") }.of(package);
+        assert_eq!(finding("x 1 amd64", 1).id(), finding("x 2 amd64", 1).id(), "an upgrade leaves the file as it was");
+        assert_ne!(finding("x 1 amd64", 1).id(), finding("x 1 amd64", 2).id(), "it was changed again");
+        let stale = |why: &str| Finding::new(Kind::StaleHead, why).id();
+        assert_eq!(stale("2 hours old"), stale("3 hours old"));
+        let unattested = |package: &str| Finding::new(Kind::Unattested, "x").of(package).id();
+        assert_ne!(unattested("x 1 amd64"), unattested("x 2 amd64"));
+        let warned = |why: &str| Finding::new(Kind::Warned, why).of("x 1 amd64").id();
+        assert_ne!(warned("TSA-1"), warned("TSA-2"));
+        assert_eq!(stale("").len(), 16);
     }
 
     #[test]

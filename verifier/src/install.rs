@@ -36,20 +36,74 @@ pub enum InstallError {
 /// # Errors
 /// If the configuration on that root cannot be read, or the file cannot be written.
 pub fn apt(config: &Path, args: &HookArgs) -> Result<String, Failure> {
-    let hook = Hook { root: &args.root, directory: APT_DIRECTORY, name: APT_NAME };
+    let hook = Hook { root: &args.root, directory: APT_DIRECTORY, name: APT_NAME, title: APT_TITLE };
     if args.remove {
         return Ok(hook.remove()?);
     }
-    let program = match &args.program {
-        Some(program) => program.clone(),
-        None => std::env::current_exe().map_err(|error| InstallError::Io("/proc/self/exe".into(), error))?,
-    };
-    let config = std::path::absolute(config).map_err(|error| InstallError::Io(config.to_path_buf(), error))?;
-    let on_root = args.root.join(config.strip_prefix("/").unwrap_or(&config));
-    let state = Config::load(&on_root)?.state;
-    // Relative paths of the configuration were joined to where it stands now.
-    let state = state.strip_prefix(&args.root).map_or_else(|_| state.clone(), |state| Path::new("/").join(state));
-    Ok(hook.write(&apt_file(&program, &config, &State::new(&state).marker())?)?)
+    let places = Places::of(config, args)?;
+    Ok(hook.write(&apt_file(&places.program, &places.config, &State::new(&places.state).marker())?)?)
+}
+
+/// `tally setup timer`; says what was done.
+///
+/// # Errors
+/// If the configuration on that root cannot be read, or a file cannot be written.
+pub fn timer(config: &Path, args: &HookArgs) -> Result<String, Failure> {
+    let hook = |name| Hook { root: &args.root, directory: UNIT_DIRECTORY, name, title: UNIT_TITLE };
+    let mut done: Vec<String> = Vec::new();
+    if args.remove {
+        for (name, _) in UNITS {
+            done.push(hook(name).remove()?);
+        }
+        done.push("run: systemctl daemon-reload".to_owned());
+        return Ok(done.join("\n"));
+    }
+    let places = Places::of(config, args)?;
+    // All are made before the first is written.
+    let texts = UNITS.iter().map(|(_, text)| unit_file(text, &places)).collect::<Result<Vec<_>, _>>()?;
+    for ((name, _), text) in UNITS.iter().zip(texts) {
+        done.push(hook(name).write(&text)?);
+    }
+    done.push("run: systemctl daemon-reload && systemctl enable --now tally-verify.timer".to_owned());
+    Ok(done.join("\n"))
+}
+
+/// Where things are on the root, as the root sees it.
+struct Places {
+    program: PathBuf,
+    config: PathBuf,
+    cache: PathBuf,
+    state: PathBuf,
+}
+
+impl Places {
+    fn of(config: &Path, args: &HookArgs) -> Result<Self, Failure> {
+        let program = match &args.program {
+            Some(program) => program.clone(),
+            None => std::env::current_exe().map_err(|error| InstallError::Io("/proc/self/exe".into(), error))?,
+        };
+        let config = std::path::absolute(config).map_err(|error| InstallError::Io(config.to_path_buf(), error))?;
+        let there = Config::load(&args.root.join(config.strip_prefix("/").unwrap_or(&config)))?;
+        // Relative paths of the configuration were joined to where it stands now.
+        let inside = |path: PathBuf| path.strip_prefix(&args.root).map_or_else(|_| path.clone(), |path| Path::new("/").join(path));
+        Ok(Self { program, config, cache: inside(there.cache), state: inside(there.state) })
+    }
+}
+
+/// A unit as it is shipped, with this root's paths in it.
+fn unit_file(text: &str, places: &Places) -> Result<String, InstallError> {
+    let mut unit =
+        text.replace("ExecStart=/usr/bin/tally ", &format!("ExecStart={} --config {} ", word(&places.program)?, word(&places.config)?));
+    for path in [&places.cache, &places.state] {
+        let parent = path.parent().filter(|parent| *parent != Path::new(STATE_DIRECTORY));
+        if let Some(parent) = parent.filter(|_| unit.contains("\nProtectSystem=")) {
+            let line = format!("ReadWritePaths=-{}\n", word(parent)?);
+            if !unit.contains(&line) {
+                unit.push_str(&line);
+            }
+        }
+    }
+    Ok(unit)
 }
 
 /// apt runs the command with `sh -c`. Where `tally` is not there (`apt remove` leaves configuration files), packages are not judged, and
@@ -78,6 +132,7 @@ struct Hook<'a> {
     root: &'a Path,
     directory: &'static str,
     name: &'static str,
+    title: &'static str,
 }
 
 impl Hook<'_> {
@@ -90,7 +145,7 @@ impl Hook<'_> {
         let failed = |error: io::Error| InstallError::Io(self.path(), error);
         match self.read(&directory)? {
             Some(there) if there == text.as_bytes() => return Ok(format!("{} is already as it should be", self.path().display())),
-            Some(there) if !there.starts_with(APT_TITLE.as_bytes()) => return Err(InstallError::Foreign(self.path())),
+            Some(there) if !there.starts_with(self.title.as_bytes()) => return Err(InstallError::Foreign(self.path())),
             _ => {}
         }
         let temporary = format!(".{}.new", self.name);
@@ -110,7 +165,7 @@ impl Hook<'_> {
         let directory = self.open()?;
         match self.read(&directory)? {
             None => return Ok(format!("{} is not there", self.path().display())),
-            Some(there) if !there.starts_with(APT_TITLE.as_bytes()) => return Err(InstallError::Foreign(self.path())),
+            Some(there) if !there.starts_with(self.title.as_bytes()) => return Err(InstallError::Foreign(self.path())),
             Some(_) => {}
         }
         unlinkat(directory.as_fd(), self.name, AtFlags::empty()).map_err(|error| InstallError::Io(self.path(), error.into()))?;
@@ -146,6 +201,15 @@ impl Hook<'_> {
 const APT_DIRECTORY: &str = "etc/apt/apt.conf.d";
 const APT_NAME: &str = "80tallystick";
 const APT_TITLE: &str = "// Written by \"tally setup apt\".";
+const UNIT_DIRECTORY: &str = "etc/systemd/system";
+const UNIT_TITLE: &str = "# Written by \"tally setup timer\".";
+const UNITS: [(&str, &str); 3] = [
+    ("tally-sync.service", include_str!("../systemd/tally-sync.service")),
+    ("tally-verify.service", include_str!("../systemd/tally-verify.service")),
+    ("tally-verify.timer", include_str!("../systemd/tally-verify.timer")),
+];
+/// What `StateDirectory` of the units makes writable.
+const STATE_DIRECTORY: &str = "/var/lib/tallystick";
 const MAX_FILE: u64 = 64 << 10;
 
 #[cfg(test)]
@@ -154,7 +218,7 @@ mod tests {
     use std::fs;
 
     fn hook(root: &Path) -> Hook<'_> {
-        Hook { root, directory: APT_DIRECTORY, name: APT_NAME }
+        Hook { root, directory: APT_DIRECTORY, name: APT_NAME, title: APT_TITLE }
     }
 
     fn text() -> String {

@@ -1,10 +1,16 @@
 //! Reports as text (worst first, one screen) and as JSON (`specs/verdict.md`).
 
+pub mod jsonl;
+pub mod junit;
+pub mod rpm;
+pub mod sarif;
+
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
 use crate::accept;
+use crate::cli::Format;
 use crate::config::encode_hex;
 use crate::finding::{Class, Finding, Kind, printable};
 use crate::report::{Head, Report};
@@ -25,7 +31,7 @@ pub fn text(report: &Report, all: bool) -> String {
         checkpoint(&mut text, head, report.time);
     }
     counts(&mut text, report);
-    let shown: Vec<&Finding> = report.findings.iter().filter(|finding| all || finding.kind.class() != Class::Explained).collect();
+    let shown: Vec<&Finding> = report.findings.iter().filter(|finding| all || !finding.is_explained()).collect();
     let limit = if all { shown.len() } else { SCREEN };
     shown.iter().take(limit).for_each(|one| {
         let explained = report.command == "explain";
@@ -37,8 +43,37 @@ pub fn text(report: &Report, all: bool) -> String {
     if shown.len() > limit {
         let _ = writeln!(text, "… and {} more; add --verbose to list them, or --json", shown.len() - limit);
     }
+    earlier(&mut text, report);
     summary(&mut text, report);
     text
+}
+
+/// The report in any of its forms.
+#[must_use]
+pub fn render(report: &Report, format: Format, all: bool) -> String {
+    match format {
+        Format::Text => text(report, all),
+        Format::Json => format!("{}\n", to_json(report)),
+        Format::Jsonl => jsonl::lines(report).join(""),
+        Format::Sarif => format!("{}\n", sarif::document(report)),
+        Format::Junit => junit::document(report),
+        Format::Rpm => rpm::lines(report),
+    }
+}
+
+fn earlier(text: &mut String, report: &Report) {
+    let Some(earlier) = &report.earlier else { return };
+    let words = match earlier.time {
+        None => "this is the first run that is remembered: all is new".to_owned(),
+        Some(time) => format!(
+            "since the last run at {}: {} new, {} as before, {} gone",
+            time::format(time),
+            report.told(),
+            earlier.still.len(),
+            earlier.gone
+        ),
+    };
+    let _ = writeln!(text, "{words}");
 }
 
 fn headline(text: &mut String, report: &Report) {
@@ -182,6 +217,12 @@ pub fn to_json(report: &Report) -> Value {
         "files": { "hashed": report.counts.hashed, "bytes": report.counts.bytes, "other": report.counts.nodes },
         "entries": { "verified": report.counts.leaves, "not_counting": report.counts.refused },
         "counts": tally,
+        "since": report.earlier.as_ref().map(|earlier| json!({
+            "time": earlier.time.map(time::format),
+            "new": report.told(),
+            "still": earlier.still.len(),
+            "gone": earlier.gone,
+        })),
         "findings": report.findings.iter().map(finding_json).collect::<Vec<_>>(),
     })
 }
@@ -201,6 +242,7 @@ fn finding_json(finding: &Finding) -> Value {
     let status = finding.kind.class().status();
     let attested: Vec<Value> = finding.attested.by.iter().map(|(index, builder)| json!({ "entry": index, "builder": builder })).collect();
     json!({
+        "id": finding.id(),
         "finding": finding.kind.name(),
         "exit": status,
         "package": finding.package,

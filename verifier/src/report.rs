@@ -40,6 +40,17 @@ pub struct Counts {
     pub refused: usize,
 }
 
+/// What an earlier run has found already.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Earlier {
+    /// When it ran; `None`: there was none.
+    pub time: Option<u64>,
+    /// What it found that is still found.
+    pub still: Vec<Finding>,
+    /// How much it found that is not found any more.
+    pub gone: usize,
+}
+
 /// A verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -57,8 +68,10 @@ pub struct Report {
     pub builders: usize,
     /// What was looked at.
     pub counts: Counts,
-    /// Everything found, worst first.
+    /// Everything found, worst first; only what is new where `earlier` stands.
     pub findings: Vec<Finding>,
+    /// What was found before already, if that was asked for.
+    pub earlier: Option<Earlier>,
 }
 
 impl Report {
@@ -73,14 +86,31 @@ impl Report {
     /// The exit status: that of the worst class, in the order 1, 10 and above, 4, 3, 2.
     #[must_use]
     pub fn status(&self) -> u8 {
-        self.findings.iter().map(|finding| finding.kind.class()).min().map_or(crate::exit::CLEAN, Class::status)
+        self.all().map(|finding| finding.kind.class()).min().map_or(crate::exit::CLEAN, Class::status)
+    }
+
+    /// Everything found, what was known before too.
+    pub fn all(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().chain(self.earlier.iter().flat_map(|earlier| &earlier.still))
+    }
+
+    /// How many of the findings listed are not explained.
+    #[must_use]
+    pub fn told(&self) -> usize {
+        self.findings.iter().filter(|finding| !finding.is_explained()).count()
+    }
+
+    /// Whether there is anything to tell: nothing where all is clean, or where nothing is new since the last run.
+    #[must_use]
+    pub fn is_news(&self) -> bool {
+        self.status() != crate::exit::CLEAN && (self.earlier.is_none() || self.told() > 0)
     }
 
     /// How often each kind was found.
     #[must_use]
     pub fn tally(&self) -> BTreeMap<Kind, usize> {
         let mut tally = BTreeMap::new();
-        self.findings.iter().for_each(|finding| *tally.entry(finding.kind).or_default() += 1);
+        self.all().for_each(|finding| *tally.entry(finding.kind).or_default() += 1);
         tally
     }
 }
@@ -100,6 +130,7 @@ mod tests {
             builders: 2,
             counts: Counts::default(),
             findings,
+            earlier: None,
         };
         report.status()
     }

@@ -1,6 +1,6 @@
 //! The commands: each opens what it needs, calls the part that judges, and prints.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use attest::Bundle;
@@ -14,10 +14,11 @@ use crate::audit::{Plan, Request as AuditRequest};
 use crate::cache::Cache;
 use crate::check;
 use crate::cli::{
-    AdviseCommand, AuditArgs, AuditCommand, BundleCommand, Cli, Command, ExplainArgs, GateCommand, OutputArgs, ProofCommand, SetupCommand,
-    SyncArgs, VerifyArgs,
+    AdviseCommand, AuditArgs, AuditCommand, BundleCommand, Cli, Command, ExplainArgs, Format, GateCommand, OutputArgs, ProofCommand,
+    SetupCommand, SyncArgs,
 };
 use crate::config::Config;
+use crate::daily;
 use crate::exit;
 use crate::expect;
 use crate::failure::Failure;
@@ -26,7 +27,6 @@ use crate::hash::{Progress, Silent};
 use crate::import::ImportError;
 use crate::install;
 use crate::knowledge::Knowledge;
-use crate::progress::Bar;
 use crate::render;
 use crate::report::Report;
 use crate::setup::{PATIENCE, Setup, load_policy};
@@ -43,12 +43,16 @@ use crate::verify::{Request, Selection, Verified, verify};
 pub fn run(cli: Cli) -> Result<u8, Failure> {
     match cli.command {
         Command::Sync(args) => sync(&Setup::load(&cli.config)?, &args),
-        Command::Verify(args) => judge(&Setup::load(&cli.config)?, args),
+        Command::Verify(args) => daily::run(&cli.config, &args),
         Command::Check(args) => print(&check::check(&Setup::load(&cli.config)?, &args.files, args.offline)?, args.output),
         Command::Gate(GateCommand::Apt) => gate::apt::run(&cli.config),
         Command::Gate(GateCommand::Allow(args)) => gate::allow(&Setup::load(&cli.config)?, &args),
         Command::Setup(SetupCommand::Apt(args)) => {
             println!("{}", install::apt(&cli.config, &args)?);
+            Ok(exit::CLEAN)
+        }
+        Command::Setup(SetupCommand::Timer(args)) => {
+            println!("{}", install::timer(&cli.config, &args)?);
             Ok(exit::CLEAN)
         }
         Command::Explain(args) => explain(&Setup::load(&cli.config)?, &args),
@@ -94,30 +98,24 @@ fn sync(setup: &Setup, args: &SyncArgs) -> Result<u8, Failure> {
     Ok(exit::CLEAN)
 }
 
-fn judge(setup: &Setup, args: VerifyArgs) -> Result<u8, Failure> {
-    let expect = args.expect.as_deref().map_or_else(|| Ok(Vec::new()), expect::load)?;
-    let selection = if args.packages.is_empty() { Selection::All } else { Selection::Packages(args.packages) };
-    let bar = Bar::new();
-    let watch = !args.output.json && std::io::stderr().is_terminal();
-    let progress: &dyn Progress = if watch { &bar } else { &Silent };
-    let verified = verified(setup, &args.root, selection, &expect, progress)?;
-    bar.finish();
-    print(&verified.report, args.output)
-}
-
-fn verified(
+/// Judges what is installed on a root; with what is known about it.
+///
+/// # Errors
+/// If there is no verdict.
+pub fn verified(
     setup: &Setup,
     root: &Path,
     selection: Selection,
     expect: &[expect::Expected],
     progress: &dyn Progress,
-) -> Result<Verified, Failure> {
+) -> Result<(Verified, Knowledge), Failure> {
     let (knowledge, coverage) = setup.knowledge()?;
     let namespaces = setup.namespaces(&knowledge, root);
     let manifests = setup.cache.manifests();
     let sources = Sources { knowledge: &knowledge, manifests: &manifests, rules: &setup.rules, namespaces: &namespaces };
     let request = Request { root, selection, expect, now: time::now(), threads: threads(), coverage: &coverage };
-    Ok(verify(&request, &sources, &setup.policy, &setup.accept, progress)?)
+    let verified = verify(&request, &sources, &setup.policy, &setup.accept, progress)?;
+    Ok((verified, knowledge))
 }
 
 fn explain(setup: &Setup, args: &ExplainArgs) -> Result<u8, Failure> {
@@ -125,13 +123,14 @@ fn explain(setup: &Setup, args: &ExplainArgs) -> Result<u8, Failure> {
     if !path.starts_with(b"/") {
         return Err(Failure::Usage(format!("{} is not an absolute path", args.path.display())));
     }
-    let mut verified = verified(setup, &args.root, Selection::Path(path.clone()), &[], &Silent)?;
+    let (mut verified, knowledge) = verified(setup, &args.root, Selection::Path(path.clone()), &[], &Silent)?;
     verified.report.command = "explain";
     if !args.json {
         let mut out = std::io::stdout();
-        out.write_all(story::tell(&verified, &path).as_bytes()).map_err(|error| Failure::Other(error.into()))?;
+        out.write_all(story::tell(&verified, &knowledge, &path).as_bytes()).map_err(|error| Failure::Other(error.into()))?;
     }
-    print(&verified.report, OutputArgs { json: args.json, verbose: true })
+    let format = if args.json { Format::Json } else { Format::Text };
+    print(&verified.report, OutputArgs { format, json: false, jsonl: false, verbose: true, quiet: false })
 }
 
 fn export(setup: &Setup, file: &Path) -> Result<u8, Failure> {
@@ -262,8 +261,15 @@ fn unproven(error: tlog::evidence::EvidenceError) -> &'static str {
     }
 }
 
-fn print(report: &Report, output: OutputArgs) -> Result<u8, Failure> {
-    let text = if output.json { format!("{}\n", render::to_json(report)) } else { render::text(report, output.verbose) };
+/// Prints a report as it was asked for, and gives its exit status.
+///
+/// # Errors
+/// If it cannot be printed.
+pub fn print(report: &Report, output: OutputArgs) -> Result<u8, Failure> {
+    if output.quiet && !report.is_news() {
+        return Ok(report.status());
+    }
+    let text = render::render(report, output.format(), output.verbose);
     match std::io::stdout().write_all(text.as_bytes()) {
         // Whoever closed the pipe has read enough; the status still tells.
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::Other(error.into())),

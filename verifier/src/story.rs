@@ -2,19 +2,21 @@
 
 use std::fmt::Write as _;
 
-use attest::judge::PackageClaims;
+use attest::Predicate;
+use attest::judge::{Leaf, PackageClaims};
 
 use crate::compare::describe;
 use crate::finding::printable;
+use crate::knowledge::Knowledge;
 use crate::subject::{Subject, Variant, attested};
 use crate::verify::Verified;
 
-/// Owner, claims, builders, checkpoint; the differences follow in the report.
+/// Owner, claims, builders, where the package file came from, checkpoint; the differences follow in the report.
 #[must_use]
-pub fn tell(verified: &Verified, path: &[u8]) -> String {
+pub fn tell(verified: &Verified, knowledge: &Knowledge, path: &[u8]) -> String {
     let mut text = format!("{}\n", printable(path));
     for subject in &verified.subjects {
-        owner(&mut text, subject, path);
+        owner(&mut text, subject, knowledge, path);
     }
     if let Some(head) = &verified.report.head {
         let witnesses: Vec<&str> = head.witnesses.keys().map(String::as_str).collect();
@@ -24,12 +26,16 @@ pub fn tell(verified: &Verified, path: &[u8]) -> String {
     text
 }
 
-fn owner(text: &mut String, subject: &Subject, path: &[u8]) {
+fn owner(text: &mut String, subject: &Subject, knowledge: &Knowledge, path: &[u8]) {
     let _ = writeln!(text, "  belongs to    {}", subject.label);
     if let Some(purl) = &subject.purl {
         let _ = writeln!(text, "  looked up as  {purl}");
     }
-    subject.claims.iter().for_each(|claims| claim(text, claims));
+    let about = subject.purl.as_ref().map(|purl| knowledge.about(&purl.to_string())).unwrap_or_default();
+    for claims in &subject.claims {
+        claim(text, claims);
+        about.iter().filter(|leaf| leaf.statement.subject.digest.sha256 == claims.package).for_each(|leaf| origin(text, leaf));
+    }
     for variant in &subject.variants {
         entry(text, variant, path);
     }
@@ -41,6 +47,21 @@ fn claim(text: &mut String, claims: &PackageClaims) {
         let _ = writeln!(text, "  claim         manifest {} of {} lines", claim.files.manifest, claim.files.lines);
         let _ = writeln!(text, "  claimed by    {}", printable(attested(&claim.attesters).to_string().as_bytes()));
     }
+}
+
+/// Who saw the package file in which signed repository.
+fn origin(text: &mut String, leaf: &Leaf) {
+    let Predicate::PackageOrigin(origin) = &leaf.statement.predicate else { return };
+    let words = format!(
+        "{} {}, {} in {}, signed by {}",
+        origin.origin,
+        origin.suite,
+        origin.filename,
+        origin.packages_path,
+        origin.signers.join(", ")
+    );
+    let _ = writeln!(text, "  came from     {}", printable(words.as_bytes()));
+    let _ = writeln!(text, "  seen there by {} (entry {})", printable(leaf.key.name().as_str().as_bytes()), leaf.index);
 }
 
 fn entry(text: &mut String, variant: &Variant, path: &[u8]) {

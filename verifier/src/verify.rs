@@ -126,6 +126,7 @@ pub fn verify(
         builders: sources.rules.builders,
         counts,
         findings: accept.apply(findings, request.now, request.selection == Selection::All),
+        earlier: None,
     };
     report.sort();
     Ok(Verified { report, subjects: run.subjects })

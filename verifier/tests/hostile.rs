@@ -252,6 +252,7 @@ fn the_json_report_has_the_fields_of_the_page() {
             "files",
             "entries",
             "counts",
+            "since",
             "findings",
         ];
         check(&json, &top, arguments[0]);
@@ -262,7 +263,7 @@ fn the_json_report_has_the_fields_of_the_page() {
         let findings = json["findings"].as_array().unwrap();
         assert!(!findings.is_empty());
         for finding in findings {
-            let fields = ["finding", "exit", "package", "path", "why", "attested", "found", "sha256", "attested_by", "next"];
+            let fields = ["id", "finding", "exit", "package", "path", "why", "attested", "found", "sha256", "attested_by", "next"];
             check(finding, &fields, "finding");
             finding["attested_by"].as_array().unwrap().iter().for_each(|by| check(by, &["entry", "builder"], "attested_by"));
         }

@@ -13,7 +13,7 @@ use tlog::Hash;
 use crate::check::{self, Checked};
 use crate::config::Rules;
 use crate::failure::Failure;
-use crate::finding::{Class, Finding, Kind};
+use crate::finding::{Finding, Kind};
 use crate::gate::decide::Candidate;
 use crate::gate::protocol::{Action, MAX_BYTES, Request, Step};
 use crate::gate::repository::{Repository, listing};
@@ -160,7 +160,7 @@ impl Desk<'_> {
 
     /// Security updates against which something speaks get the time at which they were first seen.
     fn remember(&self, candidates: &mut [(Candidate, Option<Hash>)], now: u64) -> Result<(), Failure> {
-        let against = |candidate: &Candidate| candidate.findings.iter().any(|finding| finding.kind.class() != Class::Explained);
+        let against = |candidate: &Candidate| candidate.findings.iter().any(|finding| !finding.is_explained());
         let digests: Vec<Hash> = candidates.iter().filter(|(candidate, _)| against(candidate)).filter_map(|(_, digest)| *digest).collect();
         if digests.is_empty() || self.setup.rules.gate.unattested_grace == 0 {
             return Ok(());

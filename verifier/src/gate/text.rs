@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::finding::{Class, Finding, Kind};
+use crate::finding::{Finding, Kind};
 use crate::gate::Decision;
 use crate::gate::decide::{Candidate, Fate};
 use crate::{render, time};
@@ -50,7 +50,7 @@ pub fn decision(decision: &Decision) -> String {
 }
 
 fn against(findings: &[Finding]) -> impl Iterator<Item = &Finding> {
-    findings.iter().filter(|finding| finding.kind.class() != Class::Explained)
+    findings.iter().filter(|finding| !finding.is_explained())
 }
 
 /// What to do about one package.
