@@ -1,5 +1,6 @@
 //! What was found and nobody has been told yet: on the disk before the entries count as judged.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -30,7 +31,7 @@ impl Pending {
         text.lines().map(|line| serde_json::from_str(line).map_err(|_| CacheError::Damaged(self.path.clone()))).collect()
     }
 
-    /// Adds what is not there yet.
+    /// Adds what is not there yet, up to a number that says enough of any log.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -39,9 +40,12 @@ impl Pending {
             return Ok(());
         }
         let mut all = self.load()?;
-        let new: Vec<&Alert> = alerts.iter().filter(|alert| !all.contains(alert)).collect();
-        let new: Vec<Alert> = new.into_iter().cloned().collect();
-        all.extend(new);
+        let known: HashSet<Alert> = all.iter().cloned().collect();
+        all.extend(alerts.iter().filter(|alert| !known.contains(alert)).cloned());
+        if all.len() > MAX {
+            tracing::error!("more than {MAX} findings; {} further ones are not told", all.len() - MAX);
+            all.truncate(MAX);
+        }
         let failed = |error: std::io::Error| CacheError::Io(self.path.clone(), error);
         let mut text = String::new();
         for alert in &all {
@@ -62,3 +66,6 @@ impl Pending {
         }
     }
 }
+
+/// Findings that wait to be told.
+const MAX: usize = 10_000;
