@@ -6,11 +6,12 @@ SOAK_SECONDS ?= 120
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 TOOLS = cc podman runc debootstrap mmdebstrap minisign bsdtar mtree strace faketime gpgv gpg apt-ftparchive dpkg-deb python3 systemd-analyze unshare setcap curl xz zstd ip rpmbuild rpm2cpio pacman
 
-.PHONY: help build demo acceptance test lint unit no-std fuzz soak crash bench bench-large bench-fsck bench-verify bench-foreign audit-large deps clean
+.PHONY: help build demo acceptance gate test lint unit no-std fuzz soak crash bench bench-large bench-fsck bench-verify bench-foreign audit-large deps clean
 
 help:
 	@echo "make demo    the main job on real packages: log, witnesses, builders, verdicts"
 	@echo "make acceptance  every package of a whole root through real builders, then flipped bytes: a quarter of an hour"
+	@echo "make gate    apt inside a bootstrapped Debian root, stopped and let through: a few minutes"
 	@echo "make test    lint, the core without std, all tests"
 	@echo "make lint    formatting, clippy, documentation"
 	@echo "make fuzz    every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
@@ -35,6 +36,9 @@ demo: build
 
 acceptance: build
 	$(CARGO) test --release --locked --package e2e --test acceptance -- --ignored --nocapture
+
+gate: deps
+	$(CARGO) test --locked -p tally --test gate -- --ignored --nocapture
 
 test: deps lint no-std unit
 

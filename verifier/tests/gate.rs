@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use apt::{Apt, ENFORCE};
 use attest::predicate::Action;
 use world::now;
+use world::packages::sh;
 use world::server::Server;
 
 const WARN: &str = "builders = 2\nmax_age = \"1h\"\n[gate]\nask_log = false\n";
@@ -303,3 +304,59 @@ fn what_apt_says_is_not_believed_further_than_it_goes() {
     fs::write(&hook, format!("{text}DPkg::Tools::Options::{}::InfoFD \"20\";\n", env!("CARGO_BIN_EXE_tally"))).unwrap();
     apt.passes(&["install", "good"], &["1 as at least 2 builders attest"]);
 }
+
+/// Debian's own packages and apt inside a bootstrapped root: one that is attested, one that is not, one that is warned of.
+#[test]
+#[ignore = "bootstraps a Debian root, which takes a minute: run `make gate`"]
+fn inside_a_bootstrapped_root() {
+    let mut world = world::World::new();
+    let root = world.path("root");
+    sh(world.dir.path(), BOOTSTRAP);
+    for (name, builders) in [("hello", 2), ("time", 2), ("ed", 1)] {
+        let deb = fs::read_dir(&root)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .find(|path| path.file_name().unwrap().to_string_lossy().starts_with(&format!("{name}_")));
+        let package = package::deb::read(fs::File::open(deb.unwrap()).unwrap(), &package::deb::Limits::default()).unwrap();
+        let control = &package.control;
+        let purl = attest::Purl::deb("debian", &control.name, &control.version, &control.architecture).unwrap();
+        for number in 1..=builders {
+            world.claim(&format!("builder-{number}"), &purl, &package.manifest);
+        }
+    }
+    world.advise(Action::Warn, "pkg:deb/debian/time");
+    world.configure(ENFORCE);
+    world.fill_cache(world.head());
+    let script = format!(
+        "install -D {} root/usr/bin/tally; mkdir -p root/etc/tallystick root/var/lib/tallystick; cp policy.toml witness.policy root/etc/tallystick; sed 's,\"cache\",\"/var/lib/tallystick/cache\",' tally.toml > root/etc/tallystick/tally.toml; cp -r cache root/var/lib/tallystick",
+        env!("CARGO_BIN_EXE_tally")
+    );
+    sh(world.dir.path(), &script);
+    let inside = |command: &str| {
+        let output = std::process::Command::new("chroot").arg(&root).args(["sh", "-c", command]).env("LC_ALL", "C").output().unwrap();
+        println!("# {command}\n{}", String::from_utf8_lossy(&output.stderr));
+        world::Outcome::of(&output)
+    };
+    let set_up = inside("tally setup apt --program /usr/bin/tally");
+    assert_eq!(set_up.status, 0, "{set_up:?}");
+    let installed = |name: &str| inside(&format!("dpkg-query -W -f '${{db:Status-Abbrev}}' {name}")).stdout.starts_with("ii");
+    let hello = inside("apt-get install -y hello");
+    assert!(hello.status == 0 && hello.stderr.contains("1 as at least 2 builders attest") && installed("hello"), "{hello:?}");
+    for (name, words) in [("ed", "too-few-builders"), ("time", "warned "), ("bc", "unattested")] {
+        let stopped = inside(&format!("apt-get install -y {name}"));
+        assert!(stopped.status == 100 && stopped.stderr.contains(words) && !installed(name), "{stopped:?}");
+    }
+    assert_eq!(
+        inside("tally gate allow --once --reason 'seen by hand' ed && apt-get install -y ed && apt-get remove -y ed hello").status,
+        0
+    );
+    assert_eq!(inside("rm /usr/bin/tally; apt-get install -y bc").status, 0, "a missing program stops nothing");
+}
+
+const BOOTSTRAP: &str = r#"
+suite=$(. /etc/os-release; printf %s "$VERSION_CODENAME")
+mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' "Codename: $suite" | head -n 1)
+mmdebstrap --quiet --variant=apt "$suite" root "deb $mirror $suite main"
+cp /etc/resolv.conf root/etc/
+chroot root sh -c 'cd /; apt-get update -q; apt-get download -q hello ed time'
+"#;
