@@ -1,6 +1,5 @@
 //! Judging downloaded package files before they are installed.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -8,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use attest::Purl;
 use attest::predicate::PackageFiles;
 use client::{LogClient, block_on};
-use package::deb::{DebPackage, Limits, read};
 
+use crate::archive::Archive;
 use crate::config::Rules;
 use crate::failure::Failure;
 use crate::finding::{Attested, Finding, Kind, printable};
@@ -26,16 +25,13 @@ pub struct Checked {
     /// The file as it was named.
     pub file: String,
     /// What it holds, or why it is no package.
-    pub package: Result<Box<DebPackage>, String>,
+    pub package: Result<Box<Archive>, String>,
 }
 
 /// Reads a package file completely: its digest and its manifest.
 #[must_use]
 pub fn open(path: &Path) -> Checked {
-    let read = File::open(path)
-        .map_err(|error| error.to_string())
-        .and_then(|file| read(file, &Limits::default()).map_err(|error| error.to_string()));
-    Checked { file: path.display().to_string(), package: read.map(Box::new) }
+    Checked { file: path.display().to_string(), package: Archive::read(path).map(Box::new) }
 }
 
 /// The same for many, on all cores; the results stand in the order of the paths.
@@ -127,11 +123,7 @@ impl Checked {
     #[must_use]
     pub fn purls(&self, namespaces: &[String]) -> Vec<Purl> {
         let Ok(package) = &self.package else { return Vec::new() };
-        let control = &package.control;
-        namespaces
-            .iter()
-            .filter_map(|namespace| Purl::deb(namespace, &control.name, &control.version, &control.architecture).ok())
-            .collect()
+        namespaces.iter().filter_map(|namespace| package.purl(namespace)).collect()
     }
 
     /// Judges it; the second value says whether enough builders agree on exactly this file.
@@ -150,10 +142,9 @@ impl Checked {
                 );
             }
         };
-        let control = &package.control;
-        let label = format!("{} {} {}", control.name, control.version, control.architecture);
+        let label = format!("{} {} {}", package.name, package.version, package.architecture);
         let purls = self.purls(sources.namespaces);
-        let subject = Subject::of_file(label, &control.name, &purls, package.sha256, sources);
+        let subject = Subject::of_file(label, &package.name, &purls, package.sha256, sources);
         let agreed = subject.claims.iter().filter_map(|claims| claims.agreed(sources.rules.builders)).next().cloned();
         let mut findings = Vec::new();
         if subject.claims.is_empty() {
@@ -178,7 +169,7 @@ impl Checked {
     }
 
     /// Nobody attested this digest: is the package unknown, or is this another file than the attested one?
-    fn unknown_digest(&self, package: &DebPackage, purls: &[Purl], sources: &Sources<'_>) -> Finding {
+    fn unknown_digest(&self, package: &Archive, purls: &[Purl], sources: &Sources<'_>) -> Finding {
         let k = sources.rules.builders;
         let others: Vec<_> = purls.iter().flat_map(|purl| sources.knowledge.claims(purl)).collect();
         let Some(agreed) = others.iter().find(|claims| claims.agreed(k).is_some()) else {

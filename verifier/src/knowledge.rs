@@ -170,12 +170,12 @@ impl Knowledge {
         self.by_subject.values().flatten().filter_map(files).collect()
     }
 
-    /// The namespaces of Debian packages in the roles' order, each once.
+    /// The namespaces in the roles' order, each once.
     #[must_use]
     pub fn namespaces(&self) -> Vec<String> {
         let mut namespaces: Vec<String> = Vec::new();
         let vendors = self.judge.roles().current().map(|current| current.roles.vendors.as_slice()).unwrap_or_default();
-        for vendor in vendors.iter().filter(|vendor| vendor.kind == "deb") {
+        for vendor in vendors {
             if !namespaces.contains(&vendor.namespace) {
                 namespaces.push(vendor.namespace.clone());
             }

@@ -5,6 +5,7 @@
 //! [`report`] holds the findings and the exit status. Out of scope: following the whole log as an auditor, changing anything on a root.
 pub mod accept;
 pub mod advise;
+pub mod archive;
 pub mod audit;
 pub mod cache;
 pub mod check;

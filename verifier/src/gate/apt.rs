@@ -176,10 +176,10 @@ impl Desk<'_> {
 
 /// apt names one package, and the file is another.
 fn misnamed(step: &Step, file: &Checked) -> Option<Finding> {
-    let control = &file.package.as_ref().ok()?.control;
+    let package = file.package.as_ref().ok()?;
     let new = step.new.as_ref();
     let named = format!("{} {} {}", step.name, new.map_or("-", |new| &new.version), new.map_or("-", |new| &new.architecture));
-    let found = format!("{} {} {}", control.name, control.version, control.architecture);
+    let found = format!("{} {} {}", package.name, package.version, package.architecture);
     let finding = || {
         let why = "the file is another package than the one that apt names";
         Finding::new(Kind::Misnamed, why).of(&named).at(file.file.as_bytes()).differs(&named, &found)

@@ -1,0 +1,99 @@
+//! A package file of any format that is judged before it is installed: read completely, once.
+
+use std::fmt::Display;
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
+use std::path::Path;
+
+use attest::{Manifest, Purl};
+use package::deb::Limits;
+use package::{alpm, deb, rpm};
+use tlog::Hash;
+
+/// Which package manager it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `.deb`.
+    Deb,
+    /// `.rpm`.
+    Rpm,
+    /// `.pkg.tar.zst` and its like.
+    Alpm,
+}
+
+/// What a package file says, and what it would install.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Archive {
+    /// Its format.
+    pub format: Format,
+    /// Name, as the package says.
+    pub name: String,
+    /// Version, as package URLs of the format spell it (for rpm without the epoch).
+    pub version: String,
+    /// Architecture.
+    pub architecture: String,
+    /// The epoch of rpm packages; 0 where there is none, and for the other formats.
+    pub epoch: u32,
+    /// SHA-256 of the package file.
+    pub sha256: Hash,
+    /// What it would install.
+    pub manifest: Manifest,
+}
+
+impl Archive {
+    /// Reads a package file.
+    ///
+    /// # Errors
+    /// Why it is none, in words.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let mut file = File::open(path).map_err(words)?;
+        let mut magic = [0; 8];
+        let read = file.read(&mut magic).and_then(|read| file.rewind().map(|()| read)).map_err(words)?;
+        let limits = Limits::default();
+        match &magic[..read] {
+            [0xed, 0xab, 0xee, 0xdb, ..] => rpm::read(file, &limits).map(Self::from).map_err(words),
+            // zstd, xz, gzip; Alpine's begin so as well, but are not judged yet.
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0xfd, b'7', b'z', b'X', b'Z', 0, ..] | [0x1f, 0x8b, ..] => {
+                alpm::read(file, &limits).map(Self::from).map_err(words)
+            }
+            _ => deb::read(file, &limits).map(Self::from).map_err(words),
+        }
+    }
+
+    /// The package URL under which it may be attested in a namespace.
+    #[must_use]
+    pub fn purl(&self, namespace: &str) -> Option<Purl> {
+        let purl = match self.format {
+            Format::Deb => Purl::deb(namespace, &self.name, &self.version, &self.architecture),
+            Format::Rpm => Purl::rpm(namespace, &self.name, &self.version, &self.architecture, self.epoch),
+            Format::Alpm => Purl::alpm(namespace, &self.name, &self.version, &self.architecture),
+        };
+        purl.ok()
+    }
+}
+
+fn words(error: impl Display) -> String {
+    error.to_string()
+}
+
+impl From<deb::DebPackage> for Archive {
+    fn from(package: deb::DebPackage) -> Self {
+        let (control, sha256, manifest) = (package.control, package.sha256, package.manifest);
+        let (name, version, architecture) = (control.name, control.version, control.architecture);
+        Self { format: Format::Deb, name, version, architecture, epoch: 0, sha256, manifest }
+    }
+}
+
+impl From<rpm::RpmPackage> for Archive {
+    fn from(package: rpm::RpmPackage) -> Self {
+        let rpm::Identity { name, epoch, version, architecture } = package.identity;
+        Self { format: Format::Rpm, name, version, architecture, epoch, sha256: package.sha256, manifest: package.manifest }
+    }
+}
+
+impl From<alpm::AlpmPackage> for Archive {
+    fn from(package: alpm::AlpmPackage) -> Self {
+        let package::tarball::Identity { name, version, architecture } = package.identity;
+        Self { format: Format::Alpm, name, version, architecture, epoch: 0, sha256: package.sha256, manifest: package.manifest }
+    }
+}
