@@ -290,33 +290,21 @@ impl Cache {
 /// # Errors
 /// If the system refuses; the old content stands then.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    replace_unsynced(path, bytes)?;
-    File::open(folder(path))?.sync_all()
-}
-
-/// The same, durable only once the folder is synced.
-///
-/// # Errors
-/// If the system refuses; the old content stands then.
-pub fn replace_unsynced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let dir = folder(path);
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let temporary = dir.join(format!("{TEMPORARY}{name}.{}", std::process::id()));
     let write = || {
         let mut file = File::create(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        fs::rename(&temporary, path)
+        fs::rename(&temporary, path)?;
+        File::open(dir)?.sync_all()
     };
     let result = write();
     if result.is_err() {
         let _ = fs::remove_file(&temporary);
     }
     result
-}
-
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 const CHECKPOINT: &str = "checkpoint";

@@ -2,17 +2,20 @@
 //! server can serve them, too. What comes from the log is authenticated against a signed root before it is written.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use attest::bundle::BundledLeaf;
 use client::LogClient;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use tlog::bundle::{cut, leaf_hashes, parse};
 use tlog::edge::Batch;
 use tlog::plan::{EdgePlan, Plan, PlanError, Tiles};
 use tlog::{BundleId, Edge, Tile, Tree, hash_leaf};
 
-use crate::cache::{CacheError, replace, replace_unsynced};
+use crate::cache::CacheError;
 use crate::sync::SyncError;
 
 /// A directory with `tile/…`.
@@ -46,14 +49,27 @@ impl Copy {
         }
     }
 
+    /// Takes the right to write here.
+    ///
+    /// # Errors
+    /// If another process has it, or the directory cannot be made.
+    pub fn lock(&self) -> Result<File, CacheError> {
+        fs::create_dir_all(&self.dir).map_err(failed(&self.dir))?;
+        let path = self.dir.join(".lock");
+        let file = File::create(&path).map_err(failed(&path))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(file),
+            Err(Errno::WOULDBLOCK) => Err(CacheError::Busy(self.dir.clone())),
+            Err(error) => Err(CacheError::Io(path, error.into())),
+        }
+    }
+
     /// Writes an object durably; readers see the old bytes or the new ones.
     ///
     /// # Errors
     /// If it cannot be written.
     pub fn put(&self, name: &str, bytes: &[u8]) -> Result<(), CacheError> {
-        let path = self.dir.join(name);
-        let dir = path.parent().unwrap_or(&self.dir);
-        fs::create_dir_all(dir).and_then(|()| replace(&path, bytes)).map_err(|error| CacheError::Io(path.clone(), error))
+        self.put_all(&[(name.to_owned(), bytes)])
     }
 
     /// Writes the tiles and bundles of a round of growth, several at a time, and makes all of them durable.
@@ -61,24 +77,42 @@ impl Copy {
     /// # Errors
     /// If one cannot be written.
     pub fn write(&self, batch: &Batch) -> Result<(), CacheError> {
-        let tiles = batch.tiles.iter().map(|(tile, bytes)| (self.dir.join(tile.path()), bytes));
-        let bundles = batch.bundles.iter().map(|(id, bytes)| (self.dir.join(id.path()), bytes));
-        let files: Vec<(PathBuf, &Vec<u8>)> = tiles.chain(bundles).collect();
-        let folders: BTreeSet<&Path> = files.iter().filter_map(|(path, _)| path.parent()).collect();
-        folders.iter().try_for_each(|folder| fs::create_dir_all(folder).map_err(failed(folder)))?;
-        let put =
-            |files: &[(PathBuf, &Vec<u8>)]| files.iter().try_for_each(|(path, bytes)| replace_unsynced(path, bytes).map_err(failed(path)));
+        let tiles = batch.tiles.iter().map(|(tile, bytes)| (tile.path(), bytes.as_slice()));
+        let bundles = batch.bundles.iter().map(|(id, bytes)| (id.path(), bytes.as_slice()));
+        self.put_all(&tiles.chain(bundles).collect::<Vec<_>>())
+    }
+
+    fn put_all(&self, objects: &[(String, &[u8])]) -> Result<(), CacheError> {
+        let folders: BTreeSet<PathBuf> = objects.iter().filter_map(|(name, _)| Some(self.dir.join(name).parent()?.to_owned())).collect();
+        let unfinished = self.dir.join(UNFINISHED);
+        folders.iter().chain([&unfinished]).try_for_each(|folder| fs::create_dir_all(folder).map_err(failed(folder)))?;
         std::thread::scope(|scope| {
-            let parts = files.chunks(files.len().div_ceil(WRITERS).max(1));
+            let parts = objects.chunks(objects.len().div_ceil(WRITERS).max(1));
+            let put = |part: &[(String, &[u8])]| part.iter().try_for_each(|(name, bytes)| self.place(name, bytes));
             let writers: Vec<_> = parts.map(|part| scope.spawn(move || put(part))).collect();
             writers.into_iter().try_for_each(|writer| writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         })?;
         // A new folder's own name stands in the folders above.
-        let above = |folder: &&'_ Path| {
+        let above = |folder: &PathBuf| {
             folder.ancestors().take_while(|folder| folder.starts_with(&self.dir)).map(Path::to_owned).collect::<Vec<_>>()
         };
         let synced: BTreeSet<PathBuf> = folders.iter().flat_map(above).collect();
-        synced.iter().try_for_each(|folder| fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed(folder)))
+        synced.iter().try_for_each(|folder| File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed(folder)))
+    }
+
+    /// Writes one object to where nobody looks, and moves it. A killed process leaves nothing that the next one does not overwrite.
+    fn place(&self, name: &str, bytes: &[u8]) -> Result<(), CacheError> {
+        let (temporary, path) = (self.dir.join(UNFINISHED).join(name.replace('/', "-")), self.dir.join(name));
+        let write = || {
+            let mut file = File::create(&temporary)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&temporary, &path)
+        };
+        write().map_err(|error| {
+            let _ = fs::remove_file(&temporary);
+            CacheError::Io(path.clone(), error)
+        })
     }
 
     /// The right edge of the tree that is here, checked against its root.
@@ -190,5 +224,7 @@ fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> CacheError {
     move |error| CacheError::Io(path, error)
 }
 
+/// Files that are not whole yet.
+const UNFINISHED: &str = ".new";
 /// Files that are synced at a time.
 const WRITERS: usize = 8;

@@ -288,6 +288,21 @@ fn a_webhook_and_a_mail_command_get_what_is_found_and_what_they_missed() {
 }
 
 #[test]
+fn two_auditors_do_not_share_a_mirror() {
+    let world = base().world();
+    let _server = serve(&world);
+    let mirror = world.path("mirror");
+    std::fs::create_dir(&mirror).unwrap();
+    let held = std::fs::File::create(mirror.join(".lock")).unwrap();
+    rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let other = world.machine("other");
+    let outcome = other.tally_online(&["audit", "--once", "--mirror", mirror.to_str().unwrap()]);
+    assert!(outcome.status == 12 && outcome.stderr.contains("another tally"), "{outcome:?}");
+    drop(held);
+    assert_eq!(other.tally_online(&["audit", "--once", "--mirror", mirror.to_str().unwrap()]).status, 0);
+}
+
+#[test]
 fn a_damaged_copy_is_audited_again() {
     let world = base().world();
     let _server = serve(&world);
@@ -304,7 +319,7 @@ fn a_damaged_copy_is_audited_again() {
 
 /// All objects below a directory that a log serves, by path.
 fn objects(dir: &Path) -> Vec<(String, Vec<u8>)> {
-    let output = Command::new("find").args([".", "-type", "f", "-not", "-name", ".*"]).current_dir(dir).output().unwrap();
+    let output = Command::new("find").args([".", "-type", "f", "-not", "-path", "./.*"]).current_dir(dir).output().unwrap();
     let mut paths: Vec<String> = String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
     paths.sort();
     paths.into_iter().map(|path| (path.clone(), std::fs::read(dir.join(path)).unwrap())).collect()

@@ -56,6 +56,8 @@ pub struct Request<'a> {
 /// An auditor that has read what is in its copy.
 pub struct Auditor<'a> {
     request: Request<'a>,
+    /// One auditor writes to one copy.
+    _lock: fs::File,
     copy: Copy,
     pending: Pending,
     manifests: Manifests,
@@ -80,12 +82,22 @@ impl<'a> Auditor<'a> {
     /// If something cannot be read or written.
     pub fn open(request: Request<'a>) -> Result<Self, CacheError> {
         let copy = Copy::new(request.copy.clone());
-        fs::create_dir_all(copy.dir()).map_err(|error| CacheError::Io(copy.dir().to_owned(), error))?;
+        let lock = copy.lock()?;
         let pending = Pending::new(request.syncer.cache.dir());
         let manifests = Manifests::new(request.is_mirror.then(|| copy.clone()));
         let observer = Observer::new(request.syncer.roles_pin, request.watched.clone());
-        let mut auditor =
-            Self { request, copy, pending, manifests, observer, edge: Edge::empty(), ahead: None, is_stale: false, other_policy: None };
+        let mut auditor = Self {
+            request,
+            _lock: lock,
+            copy,
+            pending,
+            manifests,
+            observer,
+            edge: Edge::empty(),
+            ahead: None,
+            is_stale: false,
+            other_policy: None,
+        };
         match auditor.replay() {
             Err(CacheError::Damaged(path)) => {
                 tracing::warn!("{} is damaged; the whole log is audited again", path.display());
