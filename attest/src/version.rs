@@ -1,4 +1,4 @@
-//! Comparing versions, for advisories. Debian's rules (Debian policy 5.6.12); pacman and rpm packages use rpm's.
+//! Comparing versions. Debian's rules (Debian policy 5.6.12), and rpm's, which pacman uses too.
 
 use std::cmp::Ordering;
 
@@ -20,6 +20,67 @@ pub fn is_within(purl: &Purl, from: Option<&str>, before: Option<&str>) -> bool 
     }
     from.is_none_or(|from| compare_debian(purl.version(), from) != Ordering::Less)
         && before.is_none_or(|before| compare_debian(purl.version(), before) == Ordering::Less)
+}
+
+/// Compares two versions of rpm or pacman packages, `[epoch:]version[-release]`: epoch, version, release. `~` sorts before everything, `^`
+/// after the end and before all else; a release counts only where both have one.
+#[must_use]
+pub fn compare_rpm(a: &str, b: &str) -> Ordering {
+    let (a, b) = (RpmVersion::split(a), RpmVersion::split(b));
+    let releases = || a.release.zip(b.release).map_or(Ordering::Equal, |(a, b)| compare_segments(a, b));
+    compare_numbers(a.epoch, b.epoch).then_with(|| compare_segments(a.version, b.version)).then_with(releases)
+}
+
+struct RpmVersion<'a> {
+    epoch: &'a str,
+    version: &'a str,
+    release: Option<&'a str>,
+}
+
+impl<'a> RpmVersion<'a> {
+    fn split(text: &'a str) -> Self {
+        let (epoch, rest) = text.split_once(':').unwrap_or(("0", text));
+        let (version, release) = rest.rsplit_once('-').map_or((rest, None), |(version, release)| (version, Some(release)));
+        Self { epoch, version, release }
+    }
+}
+
+/// Runs of digits and runs of letters, one after the other; what stands between them only parts them.
+fn compare_segments(mut a: &str, mut b: &str) -> Ordering {
+    loop {
+        let parts = |c: char| !c.is_ascii_alphanumeric() && c != '~' && c != '^';
+        (a, b) = (a.trim_start_matches(parts), b.trim_start_matches(parts));
+        match (a.starts_with('~'), b.starts_with('~')) {
+            (true, false) => return Ordering::Less,
+            (false, true) => return Ordering::Greater,
+            _ => {}
+        }
+        match (a.starts_with('^'), b.starts_with('^')) {
+            (true, false) => return if b.is_empty() { Ordering::Greater } else { Ordering::Less },
+            (false, true) => return if a.is_empty() { Ordering::Less } else { Ordering::Greater },
+            _ => {}
+        }
+        if a.starts_with(['~', '^']) {
+            (a, b) = (&a[1..], &b[1..]);
+            continue;
+        }
+        if a.is_empty() || b.is_empty() {
+            return a.len().cmp(&b.len());
+        }
+        let digits = a.starts_with(|c: char| c.is_ascii_digit());
+        let end =
+            |text: &str| text.find(|c: char| if digits { !c.is_ascii_digit() } else { !c.is_ascii_alphabetic() }).unwrap_or(text.len());
+        let ((left, a_rest), (right, b_rest)) = (a.split_at(end(a)), b.split_at(end(b)));
+        // Of a number and a word, the number is newer.
+        if right.is_empty() {
+            return if digits { Ordering::Greater } else { Ordering::Less };
+        }
+        let order = if digits { compare_numbers(left, right) } else { left.cmp(right) };
+        if order != Ordering::Equal {
+            return order;
+        }
+        (a, b) = (a_rest, b_rest);
+    }
 }
 
 struct DebianVersion<'a> {
@@ -74,4 +135,46 @@ fn compare_text(a: &str, b: &str) -> Ordering {
 fn compare_numbers(a: &str, b: &str) -> Ordering {
     let (a, b) = (a.trim_start_matches('0'), b.trim_start_matches('0'));
     a.len().cmp(&b.len()).then_with(|| a.cmp(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// rpm's own cases of `rpmvercmp`.
+    #[test]
+    fn rpm_versions() {
+        let cases = [
+            ("1.0", "1.0", Ordering::Equal),
+            ("1.0", "2.0", Ordering::Less),
+            ("2.0.1a", "2.0.1", Ordering::Greater),
+            ("5.5p1", "5.5p10", Ordering::Less),
+            ("10xyz", "10.1xyz", Ordering::Less),
+            ("xyz10", "xyz10.1", Ordering::Less),
+            ("xyz.4", "8", Ordering::Less),
+            ("2", "xyz.4", Ordering::Greater),
+            ("6.5p1", "5.6p1", Ordering::Greater),
+            ("6.0.rc1", "6.0", Ordering::Greater),
+            ("10b2", "10a1", Ordering::Greater),
+            ("7.4.052", "7.4.0052", Ordering::Equal),
+            ("2_0", "2.0", Ordering::Equal),
+            ("a+", "a_", Ordering::Equal),
+            ("1.0~rc1", "1.0", Ordering::Less),
+            ("1.0~rc1", "1.0~rc2", Ordering::Less),
+            ("1.0~rc1~git123", "1.0~rc1", Ordering::Less),
+            ("1.0^", "1.0", Ordering::Greater),
+            ("1.0^git1", "1.0^git2", Ordering::Less),
+            ("1.0^git1", "1.01", Ordering::Less),
+            ("1.0^20160101", "1.0.1", Ordering::Less),
+            ("1.0~rc1^git1", "1.0~rc1", Ordering::Greater),
+            ("1.0^git1~pre", "1.0^git1", Ordering::Less),
+            ("1:1.0-1", "2.0-1", Ordering::Greater),
+            ("1.0-1", "1.0-2", Ordering::Less),
+            ("1.0", "1.0-2", Ordering::Equal),
+        ];
+        for (a, b, order) in cases {
+            assert_eq!(compare_rpm(a, b), order, "{a} {b}");
+            assert_eq!(compare_rpm(b, a), order.reverse(), "{b} {a}");
+        }
+    }
 }
