@@ -16,8 +16,11 @@ use std::collections::BTreeMap;
 
 pub use alternatives::{Alternative, Choice};
 pub use config::PathFilters;
+pub(crate) use config::matches;
 pub use error::DpkgError;
+pub(crate) use index::Owners;
 pub use index::{Aliases, Located};
+pub(crate) use lock::holder;
 pub use lock::{LockHolder, lock_holder};
 pub use status::{Installed, InstalledConffile, State, Status, Want, parse_status};
 pub use tables::{Diversion, StatOverride, parse_diversions, parse_list, parse_statoverrides};
@@ -39,7 +42,7 @@ pub struct Database {
     pub filters: PathFilters,
     /// Names of journal files in `updates/`: dpkg is at work or was interrupted, and `status` may be behind.
     pub journal: Vec<String>,
-    owners: index::Owners,
+    owners: Owners,
 }
 
 impl Database {
@@ -49,7 +52,8 @@ impl Database {
         let diversions = optional(root, "diversions", parse_diversions)?;
         let statoverrides = optional(root, "statoverride", parse_statoverrides)?;
         let aliases = Aliases::read(root)?;
-        let owners = index::Owners::new(&packages, &diversions, &aliases);
+        let files = packages.iter().map(|package| (package.name.as_str(), package.files.as_slice()));
+        let owners = Owners::new(files, &diversions, &aliases);
         Ok(Self {
             alternatives: alternatives::read(root)?,
             filters: PathFilters::read(root)?,

@@ -1,9 +1,10 @@
-//! Reads package files and the dpkg database of an installed root, without network and without trust in either.
+//! Reads package files and the databases of an installed root, without network and without trust in either.
 //!
-//! Pages: `specs/{deb,rpm,alpm,apk}.md` (package files) and `specs/dpkg.md` (installed roots). Nothing here judges: it says what is there.
+//! Pages: `specs/{deb,rpm,alpm,apk}.md` (package files) and `specs/{dpkg,installed}.md` (installed roots). Nothing here judges: it says what is there.
 
 pub mod accounts;
 pub mod alpm;
+pub mod alpmdb;
 pub mod apk;
 pub mod ar;
 pub mod compression;
@@ -12,10 +13,12 @@ pub mod deb;
 pub mod deb822;
 pub mod dpkg;
 mod hashing;
+pub mod installed;
 pub mod owner;
 pub mod payload;
 pub mod release;
 pub mod root;
 pub mod rpm;
+pub mod rpmdb;
 pub mod tar;
 pub mod tarball;

@@ -7,6 +7,7 @@ mod cpio;
 mod error;
 mod files;
 mod header;
+mod installed;
 mod payload;
 
 use crate::ar::fill;
@@ -19,6 +20,7 @@ use std::io::Read;
 pub use caps::parse as parse_capabilities;
 pub use error::{Error, Refusal};
 pub use header::Header;
+pub use installed::{FileState, installed_files};
 
 /// Name, version and architecture, as a header has them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

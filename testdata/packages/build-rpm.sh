@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds small rpm packages into a directory: sample-gzip.rpm, sample-xz.rpm, sample-zstd.rpm,
-# many.rpm, empty.rpm and source.rpm, which is a source package.
+# installable.rpm, many.rpm, empty.rpm and source.rpm, which is a source package.
 # usage: build-rpm.sh DIRECTORY     needs rpmbuild
 set -eu
 mkdir -p "$1" && cd "$1"
@@ -26,7 +26,7 @@ AutoReqProv: no
 Everything that a header can say about a file.
 %install
 mkdir -p %{buildroot}/usr/bin %{buildroot}/usr/lib/sample %{buildroot}/usr/share/doc/sample %{buildroot}/usr/share/locale/de %{buildroot}/etc/sample.d
-mkdir -p %{buildroot}/var/log/sample %{buildroot}/run/sample %{buildroot}/srv/sample
+mkdir -p %{buildroot}/var/log/sample %{buildroot}/run/sample %{buildroot}/srv/sample %{buildroot}/etc/init.d %{buildroot}/usr/share/sample %{buildroot}/lib/modules
 cd %{buildroot}
 printf 'a program' >usr/bin/sample
 printf 'setuid' >usr/bin/suid
@@ -40,6 +40,10 @@ head -c 70000 /dev/zero >usr/lib/sample/zeros
 mkfifo usr/lib/sample/pipe
 printf 'setting = 1\n' >etc/sample.conf
 printf 'kept = 1\n' >etc/sample.d/kept.conf
+printf '#!/bin/sh\n' >etc/init.d/sample
+printf 'outside = etc\n' >usr/share/sample/settings
+printf 'a kernel module' >lib/modules/sample.ko
+printf 'a library' >usr/lib/sample/libsample.so.1
 printf 'may be edited unseen\n' >usr/lib/sample/cache
 printf 'may be away\n' >etc/sample.d/away.conf
 printf 'read me' >usr/share/doc/sample/README
@@ -65,6 +69,10 @@ ln -s /nowhere usr/lib/sample/ghost-link
 %attr(2750,daemon,mail) %dir /srv/sample
 %dev(c,1,3) %attr(0666,root,root) /dev/sample
 %config /etc/sample.conf
+%attr(0755,root,root) %config /etc/init.d/sample
+%config /usr/share/sample/settings
+/lib/modules/sample.ko
+/usr/lib/sample/libsample.so.1
 %dir /etc/sample.d
 %config(noreplace) /etc/sample.d/kept.conf
 %config(missingok) /etc/sample.d/away.conf
@@ -83,6 +91,9 @@ SPEC
 build sample-gzip sample.spec w9.gzdio -bb
 build sample-xz sample.spec w2.xzdio -bb
 build sample-zstd sample.spec w3.zstdio -bb
+# Without what rpm 4.18 cannot install: it waits for the other end of a pipe.
+sed '/pipe/d; /dev.sample/d; s/^Name: sample/Name: installable/' sample.spec >installable.spec
+build installable installable.spec w3.zstdio -bb
 build source sample.spec w3.zstdio -bs
 mv ./*.src.rpm source.rpm
 

@@ -73,7 +73,7 @@ fn leads_to(path: &[u8], pattern: &[u8]) -> bool {
 }
 
 /// `fnmatch` without flags: `*` and `?` match slashes too. Linear in memory, at most quadratic in time.
-fn matches(pattern: &[u8], text: &[u8]) -> bool {
+pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut at, mut position) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;
     while position < text.len() {

@@ -1,6 +1,6 @@
 //! Where files really stand, and whose they are: diversions and merged directories.
 
-use super::{Diversion, DpkgError, Installed};
+use super::{Diversion, DpkgError};
 use crate::root::{FileKind, Root};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -22,7 +22,7 @@ pub struct Located<'a> {
 
 impl Aliases {
     /// Reads the links of a root; only those that lead to the directory of the same name in `usr` count.
-    pub(super) fn read(root: &Root) -> Result<Self, DpkgError> {
+    pub(crate) fn read(root: &Root) -> Result<Self, DpkgError> {
         let mut names = Vec::new();
         for name in MERGED {
             let link = match root.stat(name)? {
@@ -55,17 +55,18 @@ impl Aliases {
 
 /// Real paths to the numbers of the packages that put something there.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Owners {
+pub(crate) struct Owners {
     places: HashMap<Vec<u8>, Vec<usize>>,
 }
 
 impl Owners {
-    pub fn new(packages: &[Installed], diversions: &[Diversion], aliases: &Aliases) -> Self {
+    /// `packages`: names and paths, numbered from 0.
+    pub fn new<'a>(packages: impl Iterator<Item = (&'a str, &'a [Vec<u8>])>, diversions: &[Diversion], aliases: &Aliases) -> Self {
         let diverted: HashMap<&[u8], &Diversion> = diversions.iter().map(|diversion| (diversion.from.as_slice(), diversion)).collect();
         let mut places: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
-        for (number, package) in packages.iter().enumerate() {
-            for path in &package.files {
-                let moved = diverted.get(path.as_slice()).filter(|diversion| applies(diversion, &package.name));
+        for (number, (name, files)) in packages.enumerate() {
+            for path in files {
+                let moved = diverted.get(path.as_slice()).filter(|diversion| applies(diversion, name));
                 let place = aliases.canonical(moved.map_or(path, |diversion| &diversion.to)).into_owned();
                 places.entry(place).or_default().push(number);
             }

@@ -1,7 +1,7 @@
 //! Whether dpkg or apt is at work on a root.
 
 use super::{DATABASE, DpkgError};
-use crate::root::Root;
+use crate::root::{Root, RootError};
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 
 /// Someone holds a lock of the package manager.
@@ -16,13 +16,18 @@ pub struct LockHolder {
 /// Who holds one of dpkg's locks; nothing is locked by asking. The answer can be old as soon as it is given.
 pub fn lock_holder(root: &Root) -> Result<Option<LockHolder>, DpkgError> {
     for file in ["var/lib/dpkg/lock-frontend", "var/lib/dpkg/lock"] {
-        let Some(open) = root.open_file(file.as_bytes())? else { continue };
-        let held = fcntl_getlk(&open, &Flock::from(FlockType::WriteLock)).ok().flatten();
-        if let Some(lock) = held {
-            return Ok(Some(LockHolder { file, process: lock.pid.map(|pid| pid.as_raw_nonzero().get()) }));
+        if let Some(found) = holder(root, file)? {
+            return Ok(Some(found));
         }
     }
     Ok(None)
+}
+
+/// Who holds a lock of this file.
+pub(crate) fn holder(root: &Root, file: &'static str) -> Result<Option<LockHolder>, RootError> {
+    let Some(open) = root.open_file(file.as_bytes())? else { return Ok(None) };
+    let held = fcntl_getlk(&open, &Flock::from(FlockType::WriteLock)).ok().flatten();
+    Ok(held.map(|lock| LockHolder { file, process: lock.pid.map(|pid| pid.as_raw_nonzero().get()) }))
 }
 
 /// Names of the journal's files: digits only. Others are left-overs that dpkg passes over too.
