@@ -29,6 +29,8 @@ pub struct Reasons<'a> {
     pub statoverride: Option<&'a Attributes>,
     /// Names of owners.
     pub owners: &'a Accounts,
+    /// The package manager's settings say that this path is not to be unpacked.
+    pub left_out: bool,
 }
 
 /// Compares; the findings have neither package nor path nor attestors yet. Empty: exactly as attested.
@@ -37,7 +39,7 @@ pub fn compare(entry: &Entry, sight: Sight<'_>, reasons: &Reasons<'_>) -> Vec<Fi
     match sight.seen {
         Seen::Unreadable(why) => vec![Finding::new(Kind::Unreadable, format!("it cannot be looked at: {why}"))],
         Seen::Absent => absent(entry, reasons),
-        Seen::There(_) if entry.class == Class::NoVerify => Vec::new(),
+        Seen::There(inode) if entry.class == Class::NoVerify => unverified(entry, inode, sight.read, reasons),
         Seen::There(inode) => present(entry, inode, sight.read, reasons),
     }
 }
@@ -49,6 +51,10 @@ fn absent(entry: &Entry, reasons: &Reasons<'_>) -> Vec<Finding> {
         Class::NoVerify | Class::Implied => return Vec::new(),
         _ if removed => Finding::new(Kind::Explained, "absent, as builders observed after installing the package"),
         Class::Optional => Finding::new(Kind::NotInstalled, "documentation and translations may be left out"),
+        // Only what nothing can run without being missed: an absent program or library may be the attack.
+        Class::Fixed | Class::Config if reasons.left_out && !is_program(entry) => {
+            Finding::new(Kind::NotInstalled, "the package manager is set to leave it out (NoExtract)")
+        }
         Class::Config if is_etc(&entry.path) => Finding::new(Kind::ModifiedConfig, "a configuration file that was removed"),
         Class::Config | Class::Fixed => {
             let digest = digest_of("absent");
@@ -56,6 +62,32 @@ fn absent(entry: &Entry, reasons: &Reasons<'_>) -> Vec<Finding> {
         }
     };
     vec![finding]
+}
+
+/// What a package says is not to be verified is compared all the same, where it ships something, and told; only rights that were added
+/// count.
+fn unverified(entry: &Entry, inode: &Inode, read: Option<&Outcome>, reasons: &Reasons<'_>) -> Vec<Finding> {
+    let attested = entry.attributes.as_ref().map_or(0, |attributes| attributes.mode);
+    let added = matches!(inode.node, SeenNode::File(_)) && inode.mode & !attested & 0o6000 != 0;
+    if entry.node == Node::Ghost {
+        let kind = Node::File { size: 0, sha256: tlog::Hash::EMPTY };
+        let file = Entry { node: kind, ..entry.clone() };
+        return if added { attributes(&file, inode, None, reasons) } else { Vec::new() };
+    }
+    let told = |finding: Finding| {
+        let counts = matches!(finding.kind, Kind::Capability | Kind::Unreadable | Kind::Changed) || (finding.kind == Kind::Mode && added);
+        let is_content = finding.kind.class() == crate::finding::Class::Integrity && !counts;
+        let why = format!("{}; the package says that it is not to be verified", finding.why);
+        if is_content { Finding { kind: Kind::NoVerify, why, ..finding } } else { finding }
+    };
+    present(entry, inode, read, reasons).into_iter().map(told).collect()
+}
+
+/// Whether a file runs or is loaded.
+fn is_program(entry: &Entry) -> bool {
+    let runs = entry.attributes.as_ref().is_some_and(|attributes| attributes.mode & 0o111 != 0);
+    let library = entry.path.rsplit(|byte| *byte == b'/').next().is_some_and(|name| name.windows(3).any(|part| part == b".so"));
+    entry.node != Node::Dir && (runs || library) && !matches!(entry.node, Node::Link(_))
 }
 
 fn present(entry: &Entry, inode: &Inode, read: Option<&Outcome>, reasons: &Reasons<'_>) -> Vec<Finding> {

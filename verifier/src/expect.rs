@@ -4,8 +4,8 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::path::Path;
 
-use attest::version::compare_debian;
-use package::dpkg::{Database, Installed};
+use attest::version::{compare_debian, compare_rpm};
+use package::installed::{Database, Installed, Manager};
 
 use crate::finding::{Finding, Kind};
 
@@ -54,10 +54,9 @@ pub fn compare_if_given(list: &[Expected], database: &Database) -> Vec<Finding> 
 #[must_use]
 pub fn compare(list: &[Expected], database: &Database) -> Vec<Finding> {
     let mut findings: Vec<Finding> = list.iter().filter_map(|expected| expected.compare(database)).collect();
-    let unexpected =
-        database.packages.iter().filter(|installed| is_there(installed) && !list.iter().any(|expected| expected.names(installed)));
+    let unexpected = database.packages.iter().filter(|installed| !list.iter().any(|expected| expected.names(installed)));
     findings.extend(unexpected.map(|installed| {
-        let label = format!("{} {} {}", installed.name, installed.version, installed.architecture);
+        let label = installed.to_string();
         Finding::new(Kind::PackageState, "installed, and not in the list of expected packages").of(&label)
     }));
     findings
@@ -78,13 +77,12 @@ impl Expected {
 
     fn compare(&self, database: &Database) -> Option<Finding> {
         let label = format!("{} {}", self.name, self.version);
-        let mut found = database.packages.iter().filter(|installed| is_there(installed) && self.names(installed)).peekable();
+        let mut found = database.packages.iter().filter(|installed| self.names(installed)).peekable();
         if found.peek().is_none() {
             let why = "the list kept elsewhere has it, the database of installed packages does not";
             return Some(Finding::new(Kind::Hidden, why).of(&label));
         }
-        let order: Vec<(&Installed, Ordering)> =
-            found.map(|installed| (installed, compare_debian(&installed.version, &self.version))).collect();
+        let order: Vec<(&Installed, Ordering)> = found.map(|installed| (installed, order(installed, &self.version))).collect();
         if order.iter().any(|(_, order)| *order == Ordering::Equal) {
             return None;
         }
@@ -97,8 +95,14 @@ impl Expected {
     }
 }
 
-fn is_there(installed: &Installed) -> bool {
-    installed.status.is_installed() || installed.status.is_unfinished()
+/// By the rules of the package's manager; rpm's list has the epoch before a colon where there is one.
+fn order(installed: &Installed, expected: &str) -> Ordering {
+    match installed.manager {
+        Manager::Dpkg => compare_debian(&installed.version, expected),
+        Manager::Alpm => compare_rpm(&installed.version, expected),
+        Manager::Rpm if installed.epoch == 0 => compare_rpm(&installed.version, expected),
+        Manager::Rpm => compare_rpm(&format!("{}:{}", installed.epoch, installed.version), expected),
+    }
 }
 
 #[cfg(test)]

@@ -123,7 +123,7 @@ impl Failure {
                 "send the file to the foundation and the witnesses; trust nothing newer from this log"
             }
             Self::Sync(SyncError::Database(_) | SyncError::Root(_)) | Self::Verify(VerifyError::Database(_) | VerifyError::Empty) => {
-                "is this the root of a Debian system?"
+                "is this the root of a system with dpkg, rpm or pacman?"
             }
             Self::Sync(_) | Self::Fetch(_) => "check the address of the log and the network; the cache still holds what it held",
             Self::Advise(_) => "tally advise --help shows examples; the key must be one of the security team's, see specs/roles.md",

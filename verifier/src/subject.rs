@@ -6,7 +6,7 @@ use attest::judge::{Attester, Claim, ClaimVerdict, PackageClaims, observations_f
 use attest::manifest::unescape_path;
 use attest::predicate::Observed;
 use attest::{Manifest, Purl};
-use package::dpkg::Installed;
+use package::installed::Installed;
 use tlog::Hash;
 
 use crate::config::Rules;
@@ -63,7 +63,7 @@ impl Subject {
     /// Finds and weighs the claims about an installed package.
     #[must_use]
     pub fn assess(installed: &Installed, sources: &Sources<'_>) -> Self {
-        let label = format!("{} {} {}", installed.name, installed.version, installed.architecture);
+        let label = installed.to_string();
         let purls = purls(installed, sources.namespaces);
         let found = purls.iter().map(|purl| (purl, sources.knowledge.claims(purl))).find(|(_, claims)| !claims.is_empty());
         let (purl, claims) = match found {
@@ -71,6 +71,9 @@ impl Subject {
             None => (purls.first().cloned(), Vec::new()),
         };
         let mut subject = Self { label, name: installed.name.clone(), purl, claims, findings: Vec::new(), variants: Vec::new() };
+        if let Some(header) = installed.header {
+            subject.keep_header(header);
+        }
         subject.weigh(sources);
         subject.warn(sources.knowledge);
         subject
@@ -90,8 +93,21 @@ impl Subject {
         subject
     }
 
+    /// Of an rpm package it is known exactly which one is installed: claims about others of its name do not count.
+    fn keep_header(&mut self, header: Hash) {
+        let others = self.claims.len();
+        self.claims.retain(|claims| claims.rpm_header == Some(header));
+        if self.claims.is_empty() && others > 0 {
+            let why = format!("what the log knows of this name and version are other packages; the installed one has the header {header}");
+            self.findings.push(Finding::new(Kind::Unattested, why).of(&self.label));
+        }
+    }
+
     fn weigh(&mut self, sources: &Sources<'_>) {
         if self.claims.is_empty() {
+            if !self.findings.is_empty() {
+                return;
+            }
             let name = self.purl.as_ref().map_or_else(|| self.label.clone(), Purl::to_string);
             self.findings.push(Finding::new(Kind::Unattested, format!("no entry of the log says what {name} contains")).of(&self.label));
             return;
@@ -110,6 +126,8 @@ impl Subject {
             self.claims.push(claims);
         }
         let conflict = self.findings.iter().any(|finding| matches!(finding.kind, Kind::BuilderConflict | Kind::CacheIncomplete));
+        // The same package under two signatures is one package.
+        self.variants.dedup_by(|a, b| a.manifest.entries() == b.manifest.entries());
         if self.variants.is_empty() && !conflict {
             self.findings.push(self.too_few(k));
         }
@@ -189,8 +207,7 @@ impl Subject {
 /// The package URLs under which a package may be attested.
 #[must_use]
 pub fn purls(installed: &Installed, namespaces: &[String]) -> Vec<Purl> {
-    let purl = |namespace: &String| Purl::deb(namespace, &installed.name, &installed.version, &installed.architecture).ok();
-    namespaces.iter().filter_map(purl).collect()
+    namespaces.iter().filter_map(|namespace| installed.purl(namespace)).collect()
 }
 
 /// Entries and names of those who attested.

@@ -10,7 +10,7 @@ use attest::manifest::tree_of;
 use attest::predicate::{Kind, PackageFiles};
 use client::log::Lookup;
 use client::{FetchError, LogClient};
-use package::dpkg::{Database, DpkgError};
+use package::installed::{Database, DatabaseError};
 use package::root::{Root, RootError};
 use tlog::{Hash, Policy, SignedCheckpoint};
 
@@ -54,7 +54,7 @@ pub enum SyncError {
     Cache(#[from] CacheError),
     /// The installed database.
     #[error(transparent)]
-    Database(#[from] DpkgError),
+    Database(#[from] DatabaseError),
     /// The root.
     #[error(transparent)]
     Root(#[from] RootError),
@@ -348,8 +348,7 @@ pub fn installed_names(roots: &[&Path], namespaces: &[String]) -> Result<BTreeSe
     let mut names = BTreeSet::new();
     for root in roots {
         let database = Database::open(&Root::open(root)?)?;
-        let there = database.packages.iter().filter(|installed| installed.status.is_installed() || installed.status.is_unfinished());
-        names.extend(there.flat_map(|installed| purls(installed, namespaces)).map(|purl| purl.to_string()));
+        names.extend(database.packages.iter().flat_map(|installed| purls(installed, namespaces)).map(|purl| purl.to_string()));
     }
     Ok(names)
 }

@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use attest::manifest::{Attributes, Class, Entry, Node};
+use attest::manifest::{Attributes, Entry, Node};
 use package::accounts::Accounts;
-use package::dpkg::{Database, Diversion, DpkgError, Installed, lock_holder};
+use package::dpkg::Diversion;
+use package::installed::{Database, DatabaseError, Installed, State, busy};
 use package::root::{Root, RootError, RootReason};
 use rustix::io::Errno;
 use tlog::Policy;
@@ -37,8 +38,8 @@ pub enum VerifyError {
     Open(String, std::io::Error),
     /// The database cannot be read.
     #[error(transparent)]
-    Database(#[from] DpkgError),
-    /// dpkg or apt is at work.
+    Database(#[from] DatabaseError),
+    /// A package manager is at work.
     #[error("a package manager is running: {0}")]
     Busy(String),
     /// The database has no packages at all: emptied, or not that of a system. Nothing was judged, so nothing is clean.
@@ -134,13 +135,13 @@ pub fn verify(
 
 /// Refuses to judge while a package manager is at work. Its locks are root's: another user is told that nobody looked.
 fn check_lock(root: &Root) -> Result<Option<Finding>, VerifyError> {
-    match lock_holder(root) {
+    match busy(root) {
         Ok(None) => Ok(None),
         Ok(Some(holder)) => {
             let process = holder.process.map(|process| format!(" (process {process})")).unwrap_or_default();
             Err(VerifyError::Busy(format!("/{} is locked{process}", holder.file)))
         }
-        Err(DpkgError::Unreadable(RootError { reason: RootReason::System(number), .. })) if number == Errno::ACCESS.raw_os_error() => {
+        Err(error) if error.unreadable().is_some_and(is_denied) => {
             let why = "this user may not see whether a package manager is at work; run as root to know";
             Ok(Some(Finding::new(Kind::PackageState, why)))
         }
@@ -165,7 +166,7 @@ struct Run<'a> {
     /// Diverted-from places that are to be guarded: diversion, and the attested entry that it moved away.
     guards: BTreeMap<Vec<u8>, &'a Diversion>,
     /// Packages that were not asked for, looked up when a difference might be theirs.
-    others: HashMap<(String, String), Subject>,
+    others: HashMap<String, Subject>,
     findings: Vec<Finding>,
 }
 
@@ -184,9 +185,7 @@ impl<'a> Run<'a> {
         };
         let selected = select(database, &request.selection, only.as_deref())?;
         let mut findings: Vec<Finding> = selected.iter().filter_map(|installed| state(installed)).collect();
-        if !database.journal.is_empty() {
-            findings.push(Finding::new(Kind::PackageState, "dpkg was interrupted; its database may be behind (run: dpkg --configure -a)"));
-        }
+        findings.extend(database.interrupted.map(|why| Finding::new(Kind::PackageState, why)));
         let mut subjects = assess_all(&selected, sources, request.threads);
         subjects.iter_mut().for_each(|subject| findings.append(&mut subject.findings));
         let owner = |entry: &package::dpkg::StatOverride| {
@@ -226,7 +225,7 @@ impl<'a> Run<'a> {
                     }
                     let spot = spots.entry(place).or_default();
                     spot.claims.push(Claimed { subject: number, variant: variant_number, entry: position });
-                    if entry.class != Class::NoVerify {
+                    if entry.node != Node::Ghost {
                         spot.need = spot.need.max(Need::Content);
                     }
                     if let Node::File { size, .. } = entry.node {
@@ -276,6 +275,7 @@ impl<'a> Run<'a> {
             allowed: self.sources.rules.allow.get(&absolute).map_or(&[], Vec::as_slice),
             statoverride: self.overrides.get(place),
             owners: self.accounts,
+            left_out: self.database.no_extract.excludes(&entry.path),
         };
         compare(entry, sight, &reasons)
     }
@@ -292,7 +292,7 @@ impl<'a> Run<'a> {
 
     fn counts(&self, spots: &Spots, scene: &Scene) -> Counts {
         let mut counts = Counts {
-            installed: self.database.packages.iter().filter(|installed| is_judged(installed)).count(),
+            installed: self.database.packages.len(),
             judged: self.subjects.len(),
             attested: self.subjects.iter().filter(|subject| !subject.variants.is_empty()).count(),
             bytes: scene.bytes(),
@@ -332,22 +332,18 @@ fn maker(diversion: &Diversion) -> String {
     diversion.by.as_deref().map_or_else(|| "a local diversion".to_owned(), |name| format!("a diversion by {name}"))
 }
 
-/// Packages of which files should be there.
-fn is_judged(installed: &Installed) -> bool {
-    installed.status.is_installed() || installed.status.is_unfinished()
+fn is_denied(error: &RootError) -> bool {
+    matches!(error.reason, RootReason::System(number) if number == Errno::ACCESS.raw_os_error())
 }
 
 fn state(installed: &Installed) -> Option<Finding> {
-    let why = format!("not fully installed ({:?}): what its scripts still have to do is missing", installed.status.state);
-    installed.status.is_unfinished().then(|| Finding::new(Kind::PackageState, why).of(&label(installed)))
-}
-
-fn label(installed: &Installed) -> String {
-    format!("{} {} {}", installed.name, installed.version, installed.architecture)
+    let State::Unfinished(state) = &installed.state else { return None };
+    let why = format!("not fully installed ({state}): what its scripts still have to do is missing");
+    Some(Finding::new(Kind::PackageState, why).of(&installed.to_string()))
 }
 
 fn select<'d>(database: &'d Database, selection: &Selection, only: Option<&[u8]>) -> Result<Vec<&'d Installed>, VerifyError> {
-    let judged = database.packages.iter().filter(|installed| is_judged(installed));
+    let judged = database.packages.iter();
     match selection {
         Selection::All => Some(judged.collect::<Vec<_>>()).filter(|all| !all.is_empty()).ok_or(VerifyError::Empty),
         Selection::Packages(names) => {
@@ -361,13 +357,13 @@ fn select<'d>(database: &'d Database, selection: &Selection, only: Option<&[u8]>
                     return Err(VerifyError::NotInstalled(name.clone()));
                 }
             }
-            selected.sort_by(|a, b| (&a.name, &a.architecture).cmp(&(&b.name, &b.architecture)));
+            selected.sort_by(|a, b| (&a.name, &a.architecture, &a.version).cmp(&(&b.name, &b.architecture, &b.version)));
             selected.dedup_by(|a, b| std::ptr::eq(*a, *b));
             Ok(selected)
         }
         Selection::Path(path) => {
             let place = only.unwrap_or_default();
-            let owners: Vec<&Installed> = database.owners_of(place).filter(|installed| is_judged(installed)).collect();
+            let owners: Vec<&Installed> = database.owners_of(place).collect();
             if owners.is_empty() { Err(VerifyError::NoOwner(printable(path))) } else { Ok(owners) }
         }
     }

@@ -5,7 +5,7 @@ use std::os::fd::AsFd as _;
 
 use attest::manifest::escape_path;
 use attest::predicate::{Change, Observed};
-use package::dpkg::Installed;
+use package::installed::Installed;
 
 use super::{Run, maker};
 use crate::compare::{Sight, describe_seen};
@@ -53,8 +53,7 @@ impl Run<'_> {
 
     /// Whether enough builders saw exactly this generated when they installed the diverting package.
     fn was_observed(&self, installed: &Installed, place: &[u8], sight: Sight<'_>) -> bool {
-        let key = (installed.name.clone(), installed.architecture.clone());
-        let Some(subject) = self.others.get(&key) else { return false };
+        let Some(subject) = self.others.get(&installed.to_string()) else { return false };
         let mut resolver = Resolver::new(self.top.as_fd());
         let matches = |path: &[u8], observed: &Observed| {
             resolver.canonical(path) == place

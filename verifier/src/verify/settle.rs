@@ -3,9 +3,9 @@
 use std::os::fd::AsFd as _;
 
 use attest::manifest::{Entry, Node};
-use package::dpkg::Installed;
+use package::installed::Installed;
 
-use super::{Run, applies, label, maker, name_of};
+use super::{Run, applies, maker, name_of};
 use crate::compare::Sight;
 use crate::finding::{Class, Finding, Kind, printable};
 use crate::scene::{Claimed, Scene, Spots};
@@ -59,7 +59,7 @@ impl Run<'_> {
             );
         }
         let own = self.subjects[claim.subject].label.clone();
-        let others: Vec<&Installed> = self.database.owners_of(place).filter(|installed| label(installed) != own).collect();
+        let others: Vec<&Installed> = self.database.owners_of(place).filter(|installed| installed.to_string() != own).collect();
         if let Some(unclear) = self.unclear(&others) {
             return self.decorate(claim, place, vec![unclear]);
         }
@@ -70,20 +70,19 @@ impl Run<'_> {
     pub(super) fn unclear(&mut self, owners: &[&Installed]) -> Option<Finding> {
         let mut is_incomplete =
             |installed: &Installed| self.assessed(installed).findings.iter().any(|finding| finding.kind == Kind::CacheIncomplete);
-        let owner = owners.iter().find(|installed| is_incomplete(installed)).map(|installed| label(installed))?;
+        let owner = owners.iter().find(|installed| is_incomplete(installed)).map(|installed| installed.to_string())?;
         let why = format!("it may be right for {owner}, of which a manifest is not in the cache or damaged");
         Some(Finding::new(Kind::CacheIncomplete, why))
     }
 
     fn assessed(&mut self, installed: &Installed) -> &Subject {
         let sources = self.sources;
-        let key = (installed.name.clone(), installed.architecture.clone());
-        self.others.entry(key).or_insert_with(|| Subject::assess(installed, sources))
+        self.others.entry(installed.to_string()).or_insert_with(|| Subject::assess(installed, sources))
     }
 
     /// The claim of the package that the database calls the owner; else the first.
     fn responsible(&self, place: &[u8], mut results: Vec<(Claimed, Vec<Finding>)>) -> (Claimed, Vec<Finding>) {
-        let owners: Vec<String> = self.database.owners_of(place).map(label).collect();
+        let owners: Vec<String> = self.database.owners_of(place).map(Installed::to_string).collect();
         let position = results.iter().position(|(claim, _)| owners.contains(&self.subjects[claim.subject].label)).unwrap_or(0);
         results.swap_remove(position)
     }
@@ -91,16 +90,15 @@ impl Run<'_> {
     /// Another installed package whose attested content this is.
     fn other_owner(&mut self, claim: Claimed, place: &[u8], sight: Sight<'_>) -> Option<String> {
         let own = self.subjects[claim.subject].label.clone();
-        let owners: Vec<&Installed> = self.database.owners_of(place).filter(|installed| label(installed) != own).collect();
-        owners.into_iter().find(|installed| self.fits_package(installed, place, sight)).map(label)
+        let owners: Vec<&Installed> = self.database.owners_of(place).filter(|installed| installed.to_string() != own).collect();
+        owners.into_iter().find(|installed| self.fits_package(installed, place, sight)).map(Installed::to_string)
     }
 
     /// Whether what stands at a place is attested content of an installed package.
     pub(super) fn fits_package(&mut self, installed: &Installed, place: &[u8], sight: Sight<'_>) -> bool {
         self.assessed(installed);
-        let key = (installed.name.clone(), installed.architecture.clone());
         let mut resolver = Resolver::new(self.top.as_fd());
-        let Some(subject) = self.others.get(&key) else { return false };
+        let Some(subject) = self.others.get(&installed.to_string()) else { return false };
         subject.variants.iter().any(|variant| {
             let same = |entry: &&Entry| entry.path.ends_with(name_of(place)) && self.place(&subject.name, entry, &mut resolver) == place;
             let entry = variant.manifest.entries().iter().skip(1).find(same);

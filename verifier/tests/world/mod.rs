@@ -109,6 +109,15 @@ impl World {
         self.say(who, &Statement::about_package(purl, *manifest.package(), claim)).0
     }
 
+    /// The same for an rpm package, with the digests that survive signing again.
+    pub fn claim_rpm(&mut self, who: &str, purl: &Purl, rpm: &package::rpm::RpmPackage) -> u64 {
+        let claim = Predicate::PackageFiles(PackageFiles::of(&rpm.manifest));
+        self.manifests.push(rpm.manifest.clone());
+        let mut statement = Statement::about_package(purl, rpm.sha256, claim);
+        (statement.subject.digest.rpm_header, statement.subject.digest.rpm_payload) = (Some(rpm.header), Some(rpm.payload));
+        self.say(who, &statement).0
+    }
+
     pub fn observe(&mut self, who: &str, purl: &Purl, manifest: &Manifest, entries: Vec<Observed>) {
         let image = format!("sha256:{}", "0".repeat(64));
         let (observation, _) = InstallObservation::new(manifest.root(), image, entries);
