@@ -186,7 +186,7 @@ pub struct CheckArgs {
 pub enum GateCommand {
     /// Judge what apt is about to unpack; apt's hook calls it (version 3 of the protocol of DPkg::Pre-Install-Pkgs)
     #[command(
-        after_help = "Example, as in the file that tally setup apt writes:\n  DPkg::Pre-Install-Pkgs { \"/usr/bin/tally gate apt\"; };"
+        after_help = "Example, as in the file that tally setup apt writes:\n  DPkg::Pre-Install-Pkgs { \"/usr/bin/tally gate apt\"; };\n\nExit status: 0 apt goes on; 1, 2, 3, 4 it is refused, as by tally check; 10 and above nothing could be judged"
     )]
     Apt,
     /// Pass over the next refusal; it is recorded with the reason

@@ -107,14 +107,15 @@ fn unit_file(text: &str, places: &Places) -> Result<String, InstallError> {
 }
 
 /// apt runs the command with `sh -c`. Where `tally` is not there (`apt remove` leaves configuration files), packages are not judged, and
-/// nothing stops; where it fails, what it has remembered decides: the marker is there while the policy enforces.
+/// nothing stops. What it has decided (statuses below 10) holds; where it fails, what it has remembered decides: the marker is there while
+/// the policy enforces.
 fn apt_file(program: &Path, config: &Path, marker: &Path) -> Result<String, InstallError> {
     let (program, config, marker) = (word(program)?, word(config)?, word(marker)?);
     let absent = "echo 'tally is not there: packages are not judged' >&2";
     let mut text = format!("{APT_TITLE}\n// See specs/gate.md. \"tally setup apt --remove\" takes it away.\n");
     let _ = writeln!(
         text,
-        "DPkg::Pre-Install-Pkgs {{ \"{program} --config {config} gate apt || if test -x {program}; then test ! -e {marker}; else {absent}; fi\"; }};"
+        "DPkg::Pre-Install-Pkgs {{ \"{program} --config {config} gate apt || {{ s=$?; if test -x {program}; then test $s -ge 10 && test ! -e {marker}; else {absent}; fi; }}\"; }};"
     );
     let _ = writeln!(text, "DPkg::Tools::Options::{program}::Version \"3\";");
     Ok(text)

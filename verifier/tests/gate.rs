@@ -174,6 +174,16 @@ fn where_it_only_warns_its_own_failure_stops_nothing() {
 }
 
 #[test]
+fn a_memory_that_cannot_be_written_does_not_open_the_gate() {
+    let apt = of_every_kind(ENFORCE);
+    fs::write(apt.world.path("cache-state"), "in the way").unwrap();
+    apt.stops(&["install", "good"], &["the gate's memory in"]);
+    apt.world.configure(WARN);
+    apt.passes(&["install", "good", "unknown"], &["not judged", "the gate's memory in"]);
+    apt.passes(&["remove", "good"], &[]);
+}
+
+#[test]
 fn apt_goes_on_when_tally_is_removed_and_its_conffile_stays() {
     let mut apt = Apt::new(ENFORCE);
     apt.attested("main", "good", "1.0");

@@ -40,15 +40,25 @@ pub fn run(config: &Path) -> Result<u8, Failure> {
     }
     let setup = Setup::load(config)?;
     let now = time::now();
-    if !begin(&setup)? {
-        eprintln!("tally: warning: nothing was synced yet, so packages are not judged; run: tally sync");
-        return Ok(exit::CLEAN);
+    match begin(&setup) {
+        Ok(true) => {}
+        Ok(false) => {
+            eprintln!("tally: warning: nothing was synced yet, so packages are not judged; run: tally sync");
+            return Ok(exit::CLEAN);
+        }
+        Err(error) => return give_up(&setup, error.into(), now).or_else(refuse),
     }
     let assessed = request.map_err(Failure::from).and_then(|request| assess(&setup, &request, now));
     match assessed {
         Ok(assessed) => Ok(conclude(&setup, &Decision::new(assessed, &setup, now), now)?),
         Err(failure) => give_up(&setup, failure, now),
     }
+}
+
+/// A refusal that needs no marker: where the marker cannot be written, the hook must not take its absence for "only warns".
+fn refuse(failure: Failure) -> Result<u8, Failure> {
+    eprintln!("error: {failure}\nhint: {}", failure.hint());
+    Ok(exit::UNKNOWN)
 }
 
 /// Reads from the descriptor that apt names.
