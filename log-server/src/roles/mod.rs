@@ -29,26 +29,29 @@ pub struct Submission {
     pub payload: Hash,
     /// What is said.
     pub statement: Statement,
+    identity: Hash,
 }
 
 impl Submission {
     /// Takes an envelope apart; whoever calls has verified its signature, or does not need it verified.
     #[must_use]
     pub fn new(envelope: &Envelope, statement: Statement) -> Self {
-        Self { key: envelope.key().clone(), payload: envelope.payload_hash(), statement }
+        let (key, payload) = (envelope.key().clone(), envelope.payload_hash());
+        let identity = Hash::digest(format!("tallystick/identity/v1\n{}\n{payload}\n", key.encode()).as_bytes());
+        Self { key, payload, statement, identity }
     }
 
     /// What makes two submissions the same: key and payload, in full.
     #[must_use]
     pub fn identity(&self) -> Hash {
-        Hash::digest(format!("tallystick/identity/v1\n{}\n{}\n", self.key.encode(), self.payload).as_bytes())
+        self.identity
     }
 
     /// Its row in the index.
     #[must_use]
     pub fn row(&self) -> Row {
         let terms = [self.statement.subject.name.clone(), format!("type:{}", self.statement.kind().short_name())];
-        Row { identity: self.identity(), terms, manifest: self.claimed().map(|claim| claim.manifest) }
+        Row { identity: self.identity, terms, manifest: self.claimed().map(|claim| claim.manifest) }
     }
 
     /// The claim about a manifest, if it is one.

@@ -90,7 +90,7 @@ fn state(index: Index, store: &dyn Store, committed: &Tree) -> Result<State, Ind
     let mut entries = Entries::new(store, committed.size);
     let mut judge = None;
     for leaf in leaves {
-        let Submission { key, payload, statement } = submission(&mut entries, leaf)?;
+        let Submission { key, payload, statement, .. } = submission(&mut entries, leaf)?;
         let judge: &mut Judge = judge.get_or_insert_with(|| Judge::new(pin(&statement)));
         if let Err(refusal) = judge.admit(leaf, &key, payload, statement) {
             // Verifiers skip it as well.
