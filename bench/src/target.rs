@@ -123,6 +123,6 @@ impl CheckedLog {
     /// # Errors
     /// If it cannot be read.
     pub fn builder(&self) -> anyhow::Result<Arc<dyn Signer>> {
-        Ok(Arc::from(client::keys::load(&self.world.at("builder-1.example.key"))?))
+        Ok(Arc::from(client::keys::load(&self.world.at("builder-1/keys/builder.key"))?))
     }
 }

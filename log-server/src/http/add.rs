@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::State;
 use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse as _, Response};
@@ -15,7 +15,7 @@ pub async fn route(State(app): State<Arc<App>>, request: Request<Body>) -> Resul
 }
 
 /// Answers 200 with the index, or 202 if it was not published within the wait.
-pub async fn add(app: &App, request: Request<Body>) -> Result<Response, Problem> {
+pub async fn add<B: HttpBody<Data = Bytes> + Unpin>(app: &App, request: Request<B>) -> Result<Response, Problem> {
     let Door::Open(pool) = &app.door else { return Err(Problem::NotFound) };
     app.accepting()?;
     let wait = body::wait(request.uri().query())?;

@@ -1,19 +1,20 @@
 //! Request bodies: the limit stands before the first byte is read, and a time after which nobody waits for more.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::HttpBody;
 use axum::http::Request;
 use axum::http::header;
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Problem;
 
 /// The body, of at most `limit` bytes, if it comes within `time`.
-pub async fn read(request: Request<Body>, limit: usize, time: Duration) -> Result<Bytes, Problem> {
+pub async fn read<B: HttpBody<Data = Bytes> + Unpin>(request: Request<B>, limit: usize, time: Duration) -> Result<Bytes, Problem> {
     if length(&request).is_some_and(|length| length > limit) {
         return Err(Problem::TooLarge(limit));
     }
@@ -21,16 +22,17 @@ pub async fn read(request: Request<Body>, limit: usize, time: Duration) -> Resul
 }
 
 /// What the request says of its body's length.
-pub fn length(request: &Request<Body>) -> Option<usize> {
+pub fn length<B>(request: &Request<B>) -> Option<usize> {
     request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok())
 }
 
-async fn collect(body: Body, limit: usize) -> Result<Bytes, Problem> {
-    let mut stream = body.into_data_stream();
+async fn collect<B: HttpBody<Data = Bytes> + Unpin>(mut body: B, limit: usize) -> Result<Bytes, Problem> {
     let mut all = BytesMut::new();
     let mut first = Bytes::new();
-    while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(|_| Problem::Malformed("the body was cut short".to_owned()))?;
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let frame = frame.map_err(|_| Problem::Malformed("the body was cut short".to_owned()))?;
+        // What is no data is a trailer, and nobody reads those.
+        let Ok(chunk) = frame.into_data() else { continue };
         if first.len() + all.len() + chunk.len() > limit {
             return Err(Problem::TooLarge(limit));
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::State;
 use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse as _, Response};
@@ -34,7 +34,7 @@ pub async fn route(State(app): State<Arc<App>>, request: Request<Body>) -> Resul
 }
 
 /// Answers 200 with the proof, or 202 if it was not published within the wait.
-pub async fn submit(app: &App, request: Request<Body>) -> Result<Response, Problem> {
+pub async fn submit<B: HttpBody<Data = Bytes> + Unpin>(app: &App, request: Request<B>) -> Result<Response, Problem> {
     let desk = app.desk()?.clone();
     app.accepting()?;
     let wait = body::wait(request.uri().query())?;

@@ -16,11 +16,15 @@ use tokio::runtime::Handle;
 /// The request, with its body to be drained if nobody reads it to the end. Small bodies are left alone: they are in the socket's
 /// buffer already. So are those of clients that ask first (`Expect`): they have not begun to send.
 pub fn drained(request: Request) -> Request {
-    let is_small = super::body::length(&request).is_some_and(|length| length <= SMALL);
-    if is_small || request.body().is_end_stream() || request.headers().contains_key(header::EXPECT) {
+    if is_small(&request) || request.body().is_end_stream() || request.headers().contains_key(header::EXPECT) {
         return request;
     }
     request.map(|body| Body::new(Drained(body)))
+}
+
+/// Whether a body is known to be so small that it is in the socket's buffer already.
+pub fn is_small<B>(request: &axum::http::Request<B>) -> bool {
+    super::body::length(request).is_some_and(|length| length <= SMALL)
 }
 
 struct Drained(Body);

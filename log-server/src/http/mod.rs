@@ -119,7 +119,7 @@ fn router(app: Arc<App>) -> Router {
     router.fallback(reads::nothing).layer(count).with_state(app)
 }
 
-/// What answers on a connection: the routes that every entry takes are called directly, the router has the others.
+/// What answers on a connection: the routes that most entries take are called directly, the router has the others.
 #[derive(Clone)]
 pub struct Front {
     app: Arc<App>,
@@ -141,15 +141,16 @@ impl hyper::service::Service<hyper::Request<hyper::body::Incoming>> for Front {
 
     fn call(&self, request: hyper::Request<hyper::body::Incoming>) -> Self::Future {
         let chosen = telemetry::request(request.method(), request.uri().path());
-        let (app, request) = (self.app.clone(), request.map(Body::new));
+        let app = self.app.clone();
+        // A small body needs no draining, and then nothing stands between it and its reader.
         let answer: Self::Future = match (&app.door, request.method(), request.uri().path()) {
-            (Door::Open(_), &Method::POST, "/add") => {
-                Box::pin(async move { Ok(counted(&app, add::add(&app, linger::drained(request)).await)) })
+            (Door::Open(_), &Method::POST, "/add") if linger::is_small(&request) => {
+                Box::pin(async move { Ok(counted(&app, add::add(&app, request).await)) })
             }
-            (Door::Roles(_), &Method::POST, "/entries") => {
-                Box::pin(async move { Ok(counted(&app, entries::submit(&app, linger::drained(request)).await)) })
+            (Door::Roles(_), &Method::POST, "/entries") if linger::is_small(&request) => {
+                Box::pin(async move { Ok(counted(&app, entries::submit(&app, request).await)) })
             }
-            _ => Box::pin(self.router.clone().oneshot(request)),
+            _ => Box::pin(self.router.clone().oneshot(request.map(Body::new))),
         };
         let Some(chosen) = chosen else { return answer };
         Box::pin(async move {
