@@ -216,7 +216,7 @@ impl World {
 }
 
 fn run(config: &Path, before: &[&str], arguments: &[&str]) -> Outcome {
-    let mut words: Vec<&str> = vec!["timeout", "120"];
+    let mut words: Vec<&str> = vec!["timeout", "300"];
     words.extend_from_slice(before);
     words.extend_from_slice(&[env!("CARGO_BIN_EXE_tally"), "--config", config.to_str().unwrap()]);
     words.extend_from_slice(arguments);
