@@ -55,6 +55,17 @@ fn known_keys_change_nothing() {
 }
 
 #[test]
+fn a_key_of_many_leaves_verifies_as_before() {
+    let keys: KnownKeys = [key("b1").key()].into_iter().collect();
+    let good = Envelope::sign(b"hello".to_vec(), &key("b1")).expect("signed").encode();
+    let bad = String::from_utf8(good.clone()).expect("text").replace("aGVsbG8=", "aGVsbG9v").into_bytes();
+    for _ in 0..200 {
+        assert_eq!(Envelope::parse_known(&good, &keys).expect("canonical").verify(), Ok(()));
+        assert_eq!(Envelope::parse_known(&bad, &keys).expect("canonical").verify(), Err(EnvelopeError::BadSignature));
+    }
+}
+
+#[test]
 fn every_other_spelling_is_refused() {
     let good = text(&Envelope::sign(b"hello".to_vec(), &key("b1")).expect("signed"));
     for (from, to) in [

@@ -13,6 +13,7 @@ use ml_dsa::MlDsa44;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
+use crate::multiples::Multiples;
 pub use crate::signing::SigningKey;
 use crate::text;
 
@@ -149,6 +150,7 @@ pub struct VerifierKey {
 #[derive(Clone)]
 enum Decoded {
     Ed25519(ed25519_dalek::VerifyingKey),
+    Prepared(Arc<Multiples>),
     MlDsa44(Arc<ml_dsa::VerifyingKey<MlDsa44>>),
 }
 
@@ -211,6 +213,16 @@ impl VerifierKey {
         &self.public
     }
 
+    /// The same key, with 30 KB of its multiples: its signatures are verified in little more than half the time, with the same
+    /// verdicts. Worth its millisecond for a key that some dozens of signatures are verified by; other types stay as they are.
+    #[must_use]
+    pub fn prepared(&self) -> Self {
+        match &self.decoded {
+            Decoded::Ed25519(key) => Self { decoded: Decoded::Prepared(Arc::new(Multiples::new(key))), ..self.clone() },
+            Decoded::Prepared(_) | Decoded::MlDsa44(_) => self.clone(),
+        }
+    }
+
     /// Verifies a raw signature (64 or 2420 bytes) over a message: strict Ed25519, or ML-DSA-44 with the empty context.
     #[must_use]
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
@@ -218,6 +230,7 @@ impl VerifierKey {
             Decoded::Ed25519(key) => {
                 ed25519_dalek::Signature::from_slice(signature).is_ok_and(|signature| key.verify_strict(message, &signature).is_ok())
             }
+            Decoded::Prepared(multiples) => multiples.verify(message, signature),
             Decoded::MlDsa44(key) => {
                 ml_dsa::Signature::<MlDsa44>::try_from(signature).is_ok_and(|signature| key.verify_with_context(message, &[], &signature))
             }

@@ -25,6 +25,7 @@ pub mod growth;
 pub mod hash;
 pub mod key;
 pub mod merkle;
+mod multiples;
 pub mod note;
 pub mod plan;
 pub mod policy;
