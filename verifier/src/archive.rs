@@ -1,6 +1,6 @@
 //! A package file of any format that is judged before it is installed: read completely, once.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
 use std::path::Path;
@@ -36,6 +36,8 @@ pub struct Archive {
     pub epoch: u32,
     /// SHA-256 of the package file.
     pub sha256: Hash,
+    /// For rpm, SHA-256 of the immutable header: the same after signing again.
+    pub rpm_header: Option<Hash>,
     /// What it would install.
     pub manifest: Manifest,
 }
@@ -72,6 +74,13 @@ impl Archive {
     }
 }
 
+impl Display for Archive {
+    /// `name version architecture`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.name, self.version, self.architecture)
+    }
+}
+
 fn words(error: impl Display) -> String {
     error.to_string()
 }
@@ -80,20 +89,22 @@ impl From<deb::DebPackage> for Archive {
     fn from(package: deb::DebPackage) -> Self {
         let (control, sha256, manifest) = (package.control, package.sha256, package.manifest);
         let (name, version, architecture) = (control.name, control.version, control.architecture);
-        Self { format: Format::Deb, name, version, architecture, epoch: 0, sha256, manifest }
+        Self { format: Format::Deb, name, version, architecture, epoch: 0, sha256, rpm_header: None, manifest }
     }
 }
 
 impl From<rpm::RpmPackage> for Archive {
     fn from(package: rpm::RpmPackage) -> Self {
         let rpm::Identity { name, epoch, version, architecture } = package.identity;
-        Self { format: Format::Rpm, name, version, architecture, epoch, sha256: package.sha256, manifest: package.manifest }
+        let (sha256, rpm_header) = (package.sha256, Some(package.header));
+        Self { format: Format::Rpm, name, version, architecture, epoch, sha256, rpm_header, manifest: package.manifest }
     }
 }
 
 impl From<alpm::AlpmPackage> for Archive {
     fn from(package: alpm::AlpmPackage) -> Self {
         let package::tarball::Identity { name, version, architecture } = package.identity;
-        Self { format: Format::Alpm, name, version, architecture, epoch: 0, sha256: package.sha256, manifest: package.manifest }
+        let (sha256, manifest) = (package.sha256, package.manifest);
+        Self { format: Format::Alpm, name, version, architecture, epoch: 0, sha256, rpm_header: None, manifest }
     }
 }

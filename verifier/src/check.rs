@@ -142,10 +142,9 @@ impl Checked {
                 );
             }
         };
-        let label = format!("{} {} {}", package.name, package.version, package.architecture);
         let purls = self.purls(sources.namespaces);
-        let subject = Subject::of_file(label, &package.name, &purls, package.sha256, sources);
-        let agreed = subject.claims.iter().filter_map(|claims| claims.agreed(sources.rules.builders)).next().cloned();
+        let subject = Subject::of_file(package, &purls, sources);
+        let agreed = subject.claims.iter().find_map(|claims| Some((claims.package, claims.agreed(sources.rules.builders)?.clone())));
         let mut findings = Vec::new();
         if subject.claims.is_empty() {
             findings.push(self.unknown_digest(package, &purls, sources));
@@ -154,8 +153,10 @@ impl Checked {
             // The manifest is computed from the file itself, so the cache need not have it.
             findings.extend(subject.findings.iter().filter(|finding| finding.kind != Kind::CacheIncomplete).cloned());
         }
-        let own = PackageFiles::of(&package.manifest);
-        if let Some(claim) = agreed.as_ref().filter(|claim| claim.files != own) {
+        if let Some((about, claim)) = &agreed
+            && let own = PackageFiles::of(&package.manifest.with_package(*about))
+            && claim.files != own
+        {
             let why = "the file has the attested digest, but its manifest computed here is another: a builder or this program is wrong";
             let by = crate::subject::attested(&claim.attesters);
             findings.push(Finding::new(Kind::Modified, why).differs(claim.files.manifest.to_hex(), own.manifest.to_hex()).attested(&by));

@@ -9,6 +9,7 @@ use attest::{Manifest, Purl};
 use package::installed::Installed;
 use tlog::Hash;
 
+use crate::archive::Archive;
 use crate::config::Rules;
 use crate::finding::{Attested, Finding, Kind};
 use crate::knowledge::Knowledge;
@@ -79,15 +80,17 @@ impl Subject {
         subject
     }
 
-    /// The same for a package file at hand: only claims about its digest count.
+    /// The same for a package file at hand: only claims about its digest count, and for rpm those about the same package with other
+    /// signatures.
     #[must_use]
-    pub fn of_file(label: String, name: &str, purls: &[Purl], package: Hash, sources: &Sources<'_>) -> Self {
-        let claims = |purl: &Purl| -> Vec<PackageClaims> {
-            sources.knowledge.claims(purl).into_iter().filter(|claims| claims.package == package).collect()
-        };
+    pub fn of_file(archive: &Archive, purls: &[Purl], sources: &Sources<'_>) -> Self {
+        let (package, header) = (archive.sha256, archive.rpm_header);
+        let is_same = |claims: &PackageClaims| claims.package == package || (header.is_some() && claims.rpm_header == header);
+        let claims = |purl: &Purl| -> Vec<PackageClaims> { sources.knowledge.claims(purl).into_iter().filter(is_same).collect() };
         let found = purls.iter().map(|purl| (purl.clone(), claims(purl))).find(|(_, claims)| !claims.is_empty());
         let (purl, claims) = found.map_or_else(|| (purls.first().cloned(), Vec::new()), |(purl, claims)| (Some(purl), claims));
-        let mut subject = Self { label, name: name.to_owned(), purl, claims, findings: Vec::new(), variants: Vec::new() };
+        let mut subject =
+            Self { label: archive.to_string(), name: archive.name.clone(), purl, claims, findings: Vec::new(), variants: Vec::new() };
         subject.weigh(sources);
         subject.warn_about(sources.knowledge, &[package]);
         subject

@@ -183,6 +183,7 @@ fn a_package_that_was_signed_again() {
     world.fill_cache(world.head());
     let outcome = world.verify(&dir.path().join("root"));
     assert_eq!((outcome.status, outcome.findings(true)), (0, vec!["explained /lib".to_owned()]), "{outcome:?}");
+    the_file_itself(&world, dir.path());
     // Claims about another package of this name do not count, however many there are.
     let mut world = self::world();
     let other = RpmPackage { header: tlog::Hash::digest(b"other"), ..own };
@@ -191,6 +192,19 @@ fn a_package_that_was_signed_again() {
     world.fill_cache(world.head());
     let outcome = world.verify(&dir.path().join("root"));
     assert_eq!((outcome.status, outcome.findings(false)), (2, vec!["unattested installable 1.0~rc1-2.fc40 x86_64".to_owned()]));
+}
+
+/// The file at hand has other signatures than the attested one: it is the same package, until its payload is another.
+fn the_file_itself(world: &World, dir: &Path) {
+    let check = |name: &str| world.tally(&["check", "--offline", "--json", dir.join(name).to_str().unwrap()]);
+    let outcome = check("installable.rpm");
+    assert_eq!((outcome.status, outcome.findings(true)), (0, Vec::new()), "{outcome:?}");
+    let outcome = check("empty.rpm");
+    assert_eq!((outcome.status, outcome.findings(false).len()), (2, 1), "{outcome:?}");
+    let mut bytes = fs::read(dir.join("installable.rpm")).unwrap();
+    bytes.push(0);
+    fs::write(dir.join("longer.rpm"), bytes).unwrap();
+    assert_eq!(check("longer.rpm").status, 2, "a file that contradicts its own digests is no package");
 }
 
 const RPM_CASES: &[Case] = &[

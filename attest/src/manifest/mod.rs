@@ -175,6 +175,12 @@ impl Manifest {
         &self.package
     }
 
+    /// The same entries for another package file: what a package is that was signed again.
+    #[must_use]
+    pub fn with_package(&self, package: Hash) -> Self {
+        Self { package, entries: self.entries.clone() }
+    }
+
     /// All entries, the root directory first; entry `i` is leaf `i + 1` of the manifest's tree.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
