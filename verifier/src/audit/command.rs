@@ -70,12 +70,20 @@ pub fn run(request: Request<'_>, plan: &Plan) -> Result<u8, Failure> {
             Err(SyncError::Follow(FollowError::Fork(evidence))) => {
                 let path = auditor.home().keep_evidence(&evidence)?;
                 let text = "the log signed two histories that exclude each other; trust nothing newer from it";
-                let alert = Alert { evidence: Some(path.display().to_string()), ..Alert::new(Kind::Fork, &[], None, text) };
-                post.tell(&[alert])?;
+                let mut alerts = auditor.found()?;
+                alerts.push(Alert { evidence: Some(path.display().to_string()), ..Alert::new(Kind::Fork, &[], None, text) });
+                post.tell(&alerts)?;
+                auditor.told()?;
                 post.send()?;
                 return Ok(exit::INTEGRITY);
             }
-            Err(error) if plan.once || !may_pass(&error) => return Err(Failure::Sync(error)),
+            Err(error) if plan.once || !may_pass(&error) => {
+                // What it has found so far must not wait for a log that may never be whole again.
+                post.tell(&auditor.found()?)?;
+                auditor.told()?;
+                post.send()?;
+                return Err(Failure::Sync(error));
+            }
             Err(error) => {
                 tracing::warn!("{error}; trying again in {}", time::span(plan.interval.as_secs()));
                 post.send()?;

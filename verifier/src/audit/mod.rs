@@ -189,6 +189,14 @@ impl<'a> Auditor<'a> {
         Ok(alerts)
     }
 
+    /// What was found in rounds that did not lead to the end, without evidence.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn found(&self) -> Result<Vec<Alert>, CacheError> {
+        self.pending.load()
+    }
+
     /// What was found has reached whoever is to hear it.
     ///
     /// # Errors
