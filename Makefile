@@ -51,7 +51,7 @@ no-std:
 	tlog/check-no-std.sh
 
 unit:
-	$(CARGO) test --workspace --locked
+	CARGO="$(CARGO)" .ci/unit
 
 fuzz:
 	@command -v cargo-fuzz >/dev/null || $(CARGO) install --locked cargo-fuzz
