@@ -196,6 +196,27 @@ fn the_story_of_a_file_is_whole() {
     parts.iter().for_each(|part| assert!(story.stdout.contains(part.as_str()), "{part}: {}", story.stdout));
 }
 
+/// What the unit leaves of root: it reads everything, and writes what is its own.
+#[test]
+fn the_capability_of_the_unit_is_enough() {
+    let (world, root) = fresh();
+    root.sh("chown 1000 usr/bin/suid; chmod 0400 usr/bin/suid");
+    let unit = include_str!("../systemd/tally-verify.service");
+    assert!(unit.contains("CapabilityBoundingSet=CAP_DAC_READ_SEARCH\n"));
+    let bounded = ["setpriv", "--bounding-set=-all,+dac_read_search", "--inh-caps=-all", "--no-new-privs"];
+    let arguments = ["verify", "--all", "--since-last", "--json", "--root", root.path().to_str().unwrap()];
+    let outcome = world.tally_by(&bounded, &arguments);
+    assert_eq!(
+        (outcome.status, outcome.findings(false)),
+        (1, vec!["mode /usr/bin/suid".to_owned(), "owner /usr/bin/suid".to_owned()]),
+        "{outcome:?}"
+    );
+    assert!(fs::read_dir(world.path("cache-state")).unwrap().count() == 1, "the memory was written");
+    let without = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"];
+    let blind = world.tally_by(&without, &arguments);
+    assert!(blind.stdout.contains("unreadable"), "it needs that capability: {blind:?}");
+}
+
 #[test]
 fn systemd_accepts_the_units() {
     let world = base().world();
