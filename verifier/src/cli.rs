@@ -1,9 +1,15 @@
 //! The command line.
 
+mod advise;
+mod hooks;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use client::cli::Documentation;
+
+pub use advise::{AdviseCommand, AdviseText, SeverityArg, SigningArgs};
+pub use hooks::{AllowArgs, GateCommand, HookArgs, SetupCommand};
 
 /// Verifies installed packages against what independent builders attested in a transparency log
 #[derive(Debug, Parser)]
@@ -181,65 +187,6 @@ pub struct CheckArgs {
     pub output: OutputArgs,
 }
 
-/// `tally gate`.
-#[derive(Debug, Subcommand)]
-pub enum GateCommand {
-    /// Judge what apt is about to unpack; apt's hook calls it (version 3 of the protocol of DPkg::Pre-Install-Pkgs)
-    #[command(
-        after_help = "Example, as in the file that tally setup apt writes:\n  DPkg::Pre-Install-Pkgs { \"/usr/bin/tally gate apt\"; };\n\nExit status: 0 apt goes on; 1, 2, 3, 4 it is refused, as by tally check; 10 and above nothing could be judged"
-    )]
-    Apt,
-    /// Pass over the next refusal; it is recorded with the reason
-    #[command(after_help = "Example:\n  tally gate allow --once --reason \"needed tonight, ticket 17\" hello")]
-    Allow(AllowArgs),
-}
-
-/// `tally gate allow`.
-#[derive(Debug, Args)]
-pub struct AllowArgs {
-    /// Once, and not again (there is no other way)
-    #[arg(long, required = true)]
-    pub once: bool,
-    /// Why; it stands in the record
-    #[arg(long, value_name = "TEXT")]
-    pub reason: String,
-    /// For how long it waits to be used
-    #[arg(long, value_name = "SPAN", default_value = "1h")]
-    pub within: String,
-    /// Only for these packages, named as the refusal names them; else for whatever is refused, a stale head too
-    #[arg(value_name = "PACKAGE")]
-    pub packages: Vec<String>,
-}
-
-/// `tally setup`.
-#[derive(Debug, Subcommand)]
-pub enum SetupCommand {
-    /// Have apt ask tally before it unpacks packages
-    #[command(
-        after_help = "Examples:\n  tally setup apt\n  tally setup apt --remove\n  tally setup apt --root /mnt/image --program /usr/bin/tally"
-    )]
-    Apt(HookArgs),
-    /// Have systemd synchronise and verify every day
-    #[command(
-        after_help = "Examples:\n  tally setup timer\n  tally setup timer --remove\n  tally setup timer --root /mnt/image --program /usr/bin/tally"
-    )]
-    Timer(HookArgs),
-}
-
-/// What is installed where.
-#[derive(Debug, Args)]
-pub struct HookArgs {
-    /// The root to install it on
-    #[arg(long, value_name = "DIR", default_value = "/")]
-    pub root: PathBuf,
-    /// Take it away
-    #[arg(long)]
-    pub remove: bool,
-    /// Where tally is on that root; where this program is, if not given
-    #[arg(long, value_name = "PATH")]
-    pub program: Option<PathBuf>,
-}
-
 /// `tally explain`.
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
@@ -286,124 +233,6 @@ pub enum ProofCommand {
         #[arg(long, value_name = "FILE")]
         policy: Option<PathBuf>,
     },
-}
-
-/// `tally advise`.
-#[derive(Debug, Subcommand)]
-pub enum AdviseCommand {
-    /// Warn of packages
-    #[command(
-        after_help = "Example:\n  tally advise warn --key team.key --id TSA-2026-0001 --package pkg:deb/debian/openssl --severity high \\\n    --reference CVE-2026-0001 --summary \"keys can be guessed\" --advice \"upgrade to 3.0.17-1\" --before 3.0.17-1"
-    )]
-    Warn {
-        /// What is said
-        #[command(flatten)]
-        text: AdviseText,
-        /// A pattern of package URLs, such as pkg:deb/debian/openssl; can be given several times
-        #[arg(long, required = true, value_name = "PATTERN")]
-        package: Vec<String>,
-        /// How bad it is
-        #[arg(long)]
-        severity: SeverityArg,
-        /// The first affected version; earlier ones are affected, too, if not given
-        #[arg(long, value_name = "VERSION")]
-        from: Option<String>,
-        /// The first version that is not affected any more
-        #[arg(long, value_name = "VERSION")]
-        before: Option<String>,
-    },
-    /// Withdraw a warning
-    #[command(
-        after_help = "Example:\n  tally advise withdraw --key team.key --id TSA-2026-0001 --reference CVE-2026-0001 \\\n    --summary \"a false alarm\" --advice \"nothing is to be done\""
-    )]
-    Withdraw {
-        /// What is said
-        #[command(flatten)]
-        text: AdviseText,
-    },
-    /// Say the same as another member of the team, so that the threshold is reached
-    #[command(after_help = "Example:\n  tally advise second --key mine.key --id TSA-2026-0001")]
-    Second {
-        /// How to sign and wait
-        #[command(flatten)]
-        signing: SigningArgs,
-        /// The warning's name; the newest advisory of this name is repeated
-        #[arg(long)]
-        id: String,
-    },
-    /// Vouch for the newest roles and advisories; to be run every few minutes
-    #[command(after_help = "Example:\n  tally advise head --key team.key")]
-    Head {
-        /// How to sign and wait
-        #[command(flatten)]
-        signing: SigningArgs,
-    },
-}
-
-/// What an advisory says.
-#[derive(Debug, Args)]
-pub struct AdviseText {
-    /// How to sign and wait
-    #[command(flatten)]
-    pub signing: SigningArgs,
-    /// The warning's name
-    #[arg(long)]
-    pub id: String,
-    /// Where to read more
-    #[arg(long)]
-    pub reference: String,
-    /// What is wrong, in one line
-    #[arg(long)]
-    pub summary: String,
-    /// What to do, in one line
-    #[arg(long)]
-    pub advice: String,
-}
-
-/// How to sign and wait.
-#[derive(Debug, Args)]
-pub struct SigningArgs {
-    /// A key file of the security team
-    #[arg(long, value_name = "FILE")]
-    pub key: PathBuf,
-    /// How long to wait until it is published, in seconds
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=60), value_name = "SECONDS")]
-    pub wait: u64,
-}
-
-/// How bad a warning is.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub enum SeverityArg {
-    /// Little harm, or only in unusual settings
-    Low,
-    /// Harm in common settings
-    Medium,
-    /// Act soon
-    High,
-    /// Act now
-    Critical,
-}
-
-impl From<SeverityArg> for attest::predicate::Severity {
-    fn from(severity: SeverityArg) -> Self {
-        match severity {
-            SeverityArg::Low => Self::Low,
-            SeverityArg::Medium => Self::Medium,
-            SeverityArg::High => Self::High,
-            SeverityArg::Critical => Self::Critical,
-        }
-    }
-}
-
-impl AdviseCommand {
-    /// How to sign and wait.
-    #[must_use]
-    pub fn signing(&self) -> &SigningArgs {
-        match self {
-            Self::Warn { text, .. } | Self::Withdraw { text } => &text.signing,
-            Self::Second { signing, .. } | Self::Head { signing } => signing,
-        }
-    }
 }
 
 /// `tally audit`.
