@@ -17,7 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// What the core may use: nothing here reads a file, a clock or a socket.
-const CORE: &[&str] = &["base64", "ed25519-dalek", "hex", "ml-dsa", "sha2", "zeroize"];
+const CORE: &[&str] = &["base64", "curve25519-dalek", "ed25519-dalek", "hex", "ml-dsa", "sha2", "zeroize"];
 
 /// Crate name to the names in its `[dependencies]`, development dependencies left out.
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
