@@ -246,7 +246,10 @@ fn escape(bytes: &[u8]) -> String {
     text
 }
 
-fn unescape(text: &str) -> Option<Vec<u8>> {
+/// The bytes that mtree's spelling of a path stands for: `\` and three octal digits are one byte. `None` if an escape is cut short or
+/// no byte. Spellings that [`Manifest`](super::Manifest) would not write are read, too.
+#[must_use]
+pub fn unescape(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((byte, next)) = rest.split_first() {

@@ -13,7 +13,7 @@ mod build;
 mod line;
 
 pub use build::ManifestBuilder;
-pub use line::{device_number, escape_path, is_escaped_path, is_escaped_target, is_mode, is_owner, parse_line, unescape_path};
+pub use line::{device_number, escape_path, is_escaped_path, is_escaped_target, is_mode, is_owner, parse_line, unescape, unescape_path};
 
 use std::fmt;
 

@@ -2,6 +2,7 @@
 
 use crate::tarball::Refusal;
 use attest::Hash;
+use attest::manifest::unescape;
 use std::collections::BTreeMap;
 
 /// One entry of such a list.
@@ -79,23 +80,6 @@ impl Listed {
         }
         Ok(())
     }
-}
-
-/// `\` and three octal digits stand for a byte.
-fn unescape(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((byte, next)) = rest.split_first() {
-        if *byte != b'\\' {
-            bytes.push(*byte);
-            rest = next;
-            continue;
-        }
-        let (digits, next) = next.split_at_checked(3)?;
-        bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok()?);
-        rest = next;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]
