@@ -4,14 +4,15 @@ CARGO ?= cargo
 FUZZ_SECONDS ?= 60
 SOAK_SECONDS ?= 120
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
-TOOLS = cc podman runc debootstrap mmdebstrap minisign bsdtar mtree strace faketime gpgv gpg apt-ftparchive dpkg-deb python3 systemd-analyze unshare setcap curl xz zstd ip rpmbuild rpm2cpio pacman
+TOOLS = cc podman runc debootstrap mmdebstrap minisign bsdtar mtree strace faketime gpgv gpg apt-ftparchive dpkg-deb python3 systemd-analyze unshare setcap curl xz zstd ip rpmbuild rpm2cpio pacman ssh-agent openssl
 
-.PHONY: help build demo acceptance gate test lint unit no-std fuzz soak crash bench bench-large bench-fsck bench-verify bench-foreign audit-large deps clean
+.PHONY: help build demo acceptance gate interop test lint unit no-std fuzz soak crash bench bench-large bench-fsck bench-verify bench-foreign audit-large deps clean
 
 help:
 	@echo "make demo    the main job on real packages: log, witnesses, builders, verdicts"
 	@echo "make acceptance  every package of a whole root through real builders, then flipped bytes: a quarter of an hour"
 	@echo "make gate    apt inside a bootstrapped Debian root, stopped and let through: a few minutes"
+	@echo "make interop litewitness, Sunlight, Tessera, sigsum and the Go tools against ours, in a Debian root: minutes the first time"
 	@echo "make test    lint, the core without std, all tests"
 	@echo "make lint    formatting, clippy, documentation"
 	@echo "make fuzz    every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
@@ -39,6 +40,9 @@ acceptance: build
 
 gate: deps
 	$(CARGO) test --locked -p tally --test gate -- --ignored --nocapture
+
+interop: deps
+	CARGO="$(CARGO)" .ci/interop
 
 test: deps lint no-std unit
 
