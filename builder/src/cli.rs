@@ -1,7 +1,11 @@
 //! The command line.
 
+mod service;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -13,7 +17,7 @@ use crate::config::Config;
 use crate::home::Home;
 use crate::image;
 use crate::podman::Podman;
-use crate::progress::Progress;
+use crate::progress::{Phase, Progress};
 use crate::request::Request;
 use crate::run::{PackageReport, Run, RunError, podman_settings};
 use crate::spool::Spool;
@@ -54,6 +58,19 @@ enum Command {
         /// Leave everything in the spool
         #[arg(long)]
         no_send: bool,
+        /// NAME, NAME=VERSION, NAME:ARCH or NAME:ARCH=VERSION
+        #[arg(required = true)]
+        packages: Vec<Request>,
+    },
+    /// Watch the repositories, and attest whatever is new in them
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(service::RunArguments),
+    /// Ask a running service for packages, also for those that it does not watch
+    #[command(after_help = "Examples:\n  tally-builder request --config /etc/tallystick/builder.toml jq attr=1:2.5.1-4")]
+    Request {
+        /// The configuration file of the service
+        #[arg(long)]
+        config: PathBuf,
         /// NAME, NAME=VERSION, NAME:ARCH or NAME:ARCH=VERSION
         #[arg(required = true)]
         packages: Vec<Request>,
@@ -138,6 +155,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
             packages.dedup();
             attest(&config, &packages, json, new_image, no_send).await
         }
+        Command::Run(arguments) => service::run(arguments).await,
+        Command::Request { config, packages } => service::request(&config, &packages),
         Command::Spool(SpoolCommand::List { config, json }) => list(&load(&config)?, json),
         Command::Spool(SpoolCommand::Send { config, json }) => send_spool(&load(&config)?, json).await,
         Command::Clean { config } => clean(&load(&config)?).await,
@@ -170,7 +189,8 @@ async fn attest(config: &Config, requests: &[Request], json: bool, new_image: bo
         image::forget(config, &home).map_err(hinted)?;
     }
     let mut podman = Podman::open(podman_settings(config, &home)).await.map_err(hinted)?;
-    let run = Run { config, home: &home, signer: signer.as_ref(), progress: &progress };
+    let halt = AtomicBool::new(false);
+    let run = Run { config, home: &home, signer: signer.as_ref(), progress: &progress, record: None, halt: &halt };
     let work = run.attest(&mut podman, requests);
     let result = tokio::select! { result = work => Some(result), () = interrupted() => None };
     podman.close().await;
@@ -190,11 +210,14 @@ async fn send(config: &Config, home: &Home, signer: &dyn tlog::Signer, progress:
     let spool = Spool::new(home);
     let Some(target) = config.log_target() else { return Ok(Some(Outcome::default())) };
     let sender = Sender::new(&target, policy(config)?, &spool, signer).context("the log's address")?;
+    let started = Instant::now();
     let work = sender.send(Duration::from_secs(config.patience), progress);
-    tokio::select! {
-        result = work => Ok(Some(result.map_err(hinted)?)),
-        () = interrupted() => Ok(None),
-    }
+    let outcome = tokio::select! {
+        result = work => Some(result.map_err(hinted)?),
+        () = interrupted() => None,
+    };
+    progress.took(Phase::Submit, started.elapsed());
+    Ok(outcome)
 }
 
 fn policy(config: &Config) -> anyhow::Result<Option<Policy>> {
@@ -290,7 +313,11 @@ fn show(report: &PackageReport, json: bool, progress: &Progress) {
 fn show_outcome(outcome: &Outcome, config: &Config, json: bool, progress: &Progress) {
     if json {
         let refused: Vec<_> = outcome.refused.iter().map(|(what, reason)| json!({"what": what, "reason": reason})).collect();
-        println!("{}", json!({"logged": outcome.logged, "refused": refused, "waiting": outcome.waiting, "reason": outcome.last}));
+        let seconds: BTreeMap<&str, f64> = progress.times().iter().map(|(phase, time)| (phase.name(), time.as_secs_f64())).collect();
+        println!(
+            "{}",
+            json!({"logged": outcome.logged, "refused": refused, "waiting": outcome.waiting, "reason": outcome.last, "seconds": seconds})
+        );
         return;
     }
     for (what, reason) in &outcome.refused {
@@ -338,10 +365,21 @@ fn advise(what: impl ToString, hint: &str) -> anyhow::Error {
 const EXAMPLES: &str = "Examples:
   tally-builder init --dir /var/lib/tally-builder --name example.org/builder-1
   tally-builder attest --config /etc/tallystick/builder.toml coreutils jq libc6:i386
+  tally-builder run --config /etc/tallystick/builder.toml --metrics 127.0.0.1:9106
   tally-builder spool send --config /etc/tallystick/builder.toml
 
 Exit status: 0 done, 1 a package could not be attested or the log refused something, 2 wrong usage,
 3 something waits in the spool, 10 nothing could be done, 130 interrupted.";
+const RUN_EXAMPLES: &str = "Examples:
+  tally-builder run --config /etc/tallystick/builder.toml --metrics 127.0.0.1:9106
+  tally-builder run --config /etc/tallystick/builder-3.toml --shard 3/16
+
+In the configuration:
+  [run]
+  interval = 900
+  packages = [\"pkg:deb/debian/*\"]
+
+SIGTERM lets packages that are being installed end; nothing is lost by kill -9 either.";
 const ATTEST_EXAMPLES: &str = "Examples:
   tally-builder attest --config /etc/tallystick/builder.toml coreutils
   tally-builder attest --config /etc/tallystick/builder.toml --json jq=1.6-2.1 libc6:i386

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use tlog::{KeyName, VerifierKey};
 
 use crate::podman::IdRange;
+use crate::service::Service;
 
 /// Why a configuration was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -90,6 +91,9 @@ pub struct Config {
     /// The bootstrapped root.
     #[serde(default)]
     pub bootstrap: Bootstrap,
+    /// The service.
+    #[serde(default)]
+    pub run: Service,
 }
 
 /// The section `[container]`.
@@ -112,6 +116,8 @@ pub struct Container {
     pub memory: u32,
     /// What must stay free where containers are stored, in MiB; a container that runs when less is left is removed.
     pub reserve: u32,
+    /// How many packages are installed at a time; as many as there are cores, and not more than 4, if absent.
+    pub parallel: Option<u8>,
 }
 
 /// The section `[bootstrap]`.
@@ -135,6 +141,7 @@ impl Default for Container {
             timeout: 1800,
             memory: 4096,
             reserve: 1024,
+            parallel: None,
         }
     }
 }
@@ -225,11 +232,19 @@ impl Config {
         if !(1..=5).contains(&self.observe_runs) {
             return Err(("observe_runs", "must be 1 to 5"));
         }
+        self.run.check()?;
         self.container.check()
     }
 }
 
 impl Container {
+    /// How many packages are installed at a time.
+    #[must_use]
+    pub fn parallel(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
+        self.parallel.map_or_else(cores, usize::from)
+    }
+
     fn check(&self) -> Result<(), (&'static str, &'static str)> {
         if !is_word(&self.hostname) || self.hostname.len() > 60 {
             return Err(("container.hostname", "must be one short host name"));
@@ -242,6 +257,9 @@ impl Container {
         }
         if self.timeout == 0 {
             return Err(("container.timeout", "must be at least 1 second"));
+        }
+        if self.parallel.is_some_and(|parallel| !(1..=64).contains(&parallel)) {
+            return Err(("container.parallel", "must be 1 to 64"));
         }
         if self.memory < 64 {
             return Err(("container.memory", "must be at least 64 MiB"));
@@ -331,6 +349,11 @@ mod tests {
         assert_eq!(refused("[container]\nfaketime = \"2031-01-02 03:04:05\"\n"), None);
         assert_eq!(refused("[container]\ntimeout = 0\n"), Some("container.timeout"));
         assert_eq!(refused("[container]\nmemory = 63\n"), Some("container.memory"));
+        assert_eq!(refused("[container]\nparallel = 0\n"), Some("container.parallel"));
+        assert_eq!(refused("[run]\ninterval = 0\n"), Some("run.interval"));
+        assert_eq!(refused("[run]\nbatch = 501\n"), Some("run.batch"));
+        assert_eq!(refused("[run]\npackages = [\"jq\"]\n"), Some("run.packages"));
+        assert_eq!(refused("[run]\ninterval = 60\npackages = [\"pkg:deb/debian/lib*\"]\n"), None);
         let suite = SMALL.replace("bookworm", "../x");
         assert!(matches!(Config::parse(&suite, Path::new("x")), Err(ConfigError::Value { member: "suite", .. })));
     }

@@ -5,6 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use crate::chain::Keyring;
 use crate::config::Config;
@@ -71,6 +73,19 @@ pub struct Plan {
     pub files: Result<Vec<PathBuf>, String>,
 }
 
+/// What is to be downloaded, and from where.
+#[derive(Clone, Copy, Debug)]
+pub struct Order<'a> {
+    /// Whose signatures apt believes.
+    pub keyring: &'a Keyring,
+    /// The only sources that it sees.
+    pub sources: &'a [Source],
+    /// The packages; none for the lists alone.
+    pub requests: &'a [Request],
+    /// Lists of an earlier download: what has not changed is not fetched again.
+    pub lists: Option<&'a Path>,
+}
+
 /// Downloads the packages and everything that installing them takes into `scratch`.
 ///
 /// # Errors
@@ -79,17 +94,19 @@ pub async fn download(
     podman: &Podman,
     image: &str,
     config: &Config,
-    keyring: &Keyring,
-    sources: &[Source],
-    requests: &[Request],
+    order: &Order<'_>,
     scratch: &Path,
 ) -> Result<Downloaded, DownloadError> {
+    let Order { keyring, sources, requests, lists } = *order;
     let input = scratch.join("apt");
     readable_dir(&input).map_err(io(&input))?;
     std::fs::write(input.join("sources.list"), sources::encode(sources)).map_err(io(&input))?;
     readable(&input.join("sources.list"))?;
     std::fs::copy(keyring.path(), input.join("keyring.gpg")).map_err(io(&input))?;
     readable(&input.join("keyring.gpg"))?;
+    if let Some(lists) = lists {
+        link_all(lists, &input.join("lists"))?;
+    }
     let job = Job {
         hostname: config.container.hostname.clone(),
         env: proxies(),
@@ -104,6 +121,32 @@ pub async fn download(
     podman.remove(&finished.id).await?;
     copied?;
     collect(&scratch.join(OUTPUT), requests, &finished)
+}
+
+/// Keeps the lists of a download below `dir` for the next one.
+///
+/// # Errors
+/// If they cannot be linked there.
+pub fn keep_lists(downloaded: &Downloaded, dir: &Path, kept: &Mutex<Option<PathBuf>>) -> Result<(), DownloadError> {
+    let new = tempfile::Builder::new().prefix("lists-").tempdir_in(dir).map_err(io(dir))?.keep();
+    link_all(&downloaded.lists, &new.join("lists"))?;
+    let old = kept.lock().unwrap_or_else(PoisonError::into_inner).replace(new.join("lists"));
+    match old.as_deref().and_then(Path::parent) {
+        Some(old) => std::fs::remove_dir_all(old).map_err(io(old)),
+        None => Ok(()),
+    }
+}
+
+/// The same plain files in another directory, which is made.
+fn link_all(from: &Path, to: &Path) -> Result<(), DownloadError> {
+    readable_dir(to).map_err(io(to))?;
+    for entry in std::fs::read_dir(from).map_err(io(from))? {
+        let path = entry.map_err(io(from))?.path();
+        if path.is_file() {
+            std::fs::hard_link(&path, to.join(path.file_name().unwrap_or_default())).map_err(io(&path))?;
+        }
+    }
+    Ok(())
 }
 
 /// The `/etc/apt` of an image that nobody has run yet.
@@ -128,15 +171,9 @@ async fn copy(podman: &Podman, finished: &Finished, config: &Config, scratch: &P
     unpacked.unwrap_or(Err(DownloadError::Malformed("unpacking was interrupted")))
 }
 
-/// The path of a local repository.
-fn local(uri: &str) -> Option<&str> {
-    let path = uri.strip_prefix("file:").or_else(|| uri.strip_prefix("copy:"))?;
-    Some(path.strip_prefix("//").unwrap_or(path))
-}
-
 /// A local repository must be visible inside the container at its own path.
 fn binds(input: &Path, sources: &[Source]) -> Vec<Bind> {
-    let local: BTreeSet<&str> = sources.iter().filter_map(|source| local(&source.uri)).collect();
+    let local: BTreeSet<&str> = sources.iter().filter_map(Source::local).collect();
     let own = Bind { source: input.to_owned(), target: format!("{MOUNTS}/apt") };
     let bind = |path: &str| Bind { source: PathBuf::from(path), target: path.to_owned() };
     std::iter::once(own).chain(local.into_iter().map(bind)).collect()
@@ -161,6 +198,9 @@ fn script(requests: &[Request], plans: bool, faketime: bool) -> String {
     }
     script.push_str("apt update >$D/update.log 2>&1 || { grep '^E:' $D/update.log >&2 || tail -n 3 $D/update.log >&2; exit 20; }\n");
     let specs: String = requests.iter().map(|request| format!(" '{request}'")).collect();
+    if requests.is_empty() {
+        return script;
+    }
     script.push_str(&if plans { planned(requests, &specs) } else { format!("alone{specs}\n") });
     if faketime {
         script.push_str("mkdir $D/faketime; cd $D/faketime; apt download libfaketime >/dev/null || exit 21\n");
@@ -187,6 +227,9 @@ fn unpack(reader: StreamReader, top: &str, target: &Path) -> Result<(), Download
         let mut file = std::fs::File::create_new(&path).map_err(io(&path))?;
         let size = entry.size();
         std::io::copy(&mut entry.by_ref().take(size), &mut file).map_err(io(&path))?;
+        // apt asks a repository what is newer than this.
+        let modified = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(entry.header().mtime().unwrap_or(0)));
+        modified.map_or(Ok(()), |time| file.set_modified(time)).map_err(io(&path))?;
         readable(&path)?;
     }
     Ok(())
@@ -292,6 +335,7 @@ D=/var/lib/tallystick
 M=/run/tallystick/apt
 mkdir -p $D/lists $D/archives $D/plans $D/errors
 dpkg --print-architecture >$D/native
+[ ! -d $M/lists ] || cp -p $M/lists/* $D/lists/
 apt() {
   apt-get -q -y \
     -o Dir::Etc::SourceList=$M/sources.list -o Dir::Etc::SourceParts=/dev/null \

@@ -131,7 +131,7 @@ impl Home {
 
     fn clear(&self) {
         let unfinished = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(TEMPORARY);
-        for part in ["", "spool", "spool/refused", "receipts", "manifests"] {
+        for part in ["", "spool", "spool/refused", "receipts", "manifests", "requests/failed"] {
             for entry in fs::read_dir(self.dir.join(part)).into_iter().flatten().flatten().filter(unfinished) {
                 // Best effort, here and below: a leftover costs space, not correctness.
                 let _ = fs::remove_file(entry.path());
@@ -180,6 +180,18 @@ pub fn move_durably(from: &Path, to: &Path) -> io::Result<()> {
         sync_dir(path.parent().unwrap_or(Path::new(".")))?;
     }
     Ok(())
+}
+
+/// Removes a file, durably; it may have gone already.
+///
+/// # Errors
+/// If it cannot be removed, or its directory not be written.
+pub fn remove_durably(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    sync_dir(path.parent().unwrap_or(Path::new(".")))
 }
 
 fn sync_dir(dir: &Path) -> io::Result<()> {

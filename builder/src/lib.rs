@@ -3,7 +3,8 @@
 //! One run goes through these steps, in this order (`specs/builder.md`): an image is pinned ([`image`]); packages are downloaded in a
 //! container by its own apt ([`download`]) and copied out; outside it, every file's chain to a signature is verified ([`chain`]) and
 //! every claim is computed ([`claim`]); only then are packages installed, each in a container of its own, and observed from outside
-//! ([`observe`]). What is said goes through a spool on disk ([`spool`]) to the log ([`submit`]).
+//! ([`observe`]). What is said goes through a spool on disk ([`spool`]) to the log ([`submit`]). The service ([`service`]) does the same for
+//! whatever is new in the repositories.
 
 pub mod chain;
 pub mod claim;
@@ -15,8 +16,11 @@ pub mod image;
 pub mod observe;
 pub mod podman;
 pub mod progress;
+pub mod record;
 pub mod request;
 pub mod run;
+pub mod service;
 pub mod sources;
 pub mod spool;
 pub mod submit;
+pub mod watch;

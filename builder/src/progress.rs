@@ -1,6 +1,8 @@
 //! What a person sees of a run: bars on a terminal, plain lines elsewhere.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -10,6 +12,39 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 pub struct Progress {
     bars: Option<MultiProgress>,
     lines: Lines,
+    times: Arc<Mutex<BTreeMap<Phase, Duration>>>,
+}
+
+/// What a run's time goes into. Packages are installed side by side, so that the sum may be more than has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Containers that download.
+    Download,
+    /// Verifying signatures, hashing and reading packages.
+    Hash,
+    /// Signing, and writing to the spool.
+    Spool,
+    /// Containers that install, from being made until they end.
+    Install,
+    /// Reading their file systems.
+    Observe,
+    /// Sending to the log.
+    Submit,
+}
+
+impl Phase {
+    /// Its name, for people and machines.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Download => "download",
+            Self::Hash => "hash",
+            Self::Spool => "spool",
+            Self::Install => "install",
+            Self::Observe => "observe",
+            Self::Submit => "submit",
+        }
+    }
 }
 
 /// Where plain lines go.
@@ -26,13 +61,24 @@ impl Progress {
     #[must_use]
     pub fn new(json: bool) -> Self {
         let bars = (!json && std::io::stdout().is_terminal()).then(MultiProgress::new);
-        Self { bars, lines: if json { Lines::Err } else { Lines::Out } }
+        Self { bars, lines: if json { Lines::Err } else { Lines::Out }, times: Arc::default() }
     }
 
     /// Nothing is shown.
     #[must_use]
-    pub const fn silent() -> Self {
-        Self { bars: None, lines: Lines::Nowhere }
+    pub fn silent() -> Self {
+        Self { bars: None, lines: Lines::Nowhere, times: Arc::default() }
+    }
+
+    /// Adds to the time that a phase has taken.
+    pub fn took(&self, phase: Phase, time: Duration) {
+        *self.times.lock().unwrap_or_else(PoisonError::into_inner).entry(phase).or_default() += time;
+    }
+
+    /// The time that each phase has taken so far.
+    #[must_use]
+    pub fn times(&self) -> BTreeMap<Phase, Duration> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Begins a step that takes unknown time.

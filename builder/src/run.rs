@@ -5,22 +5,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use attest::predicate::Predicate;
 use attest::{Envelope, Statement};
 use futures_util::{StreamExt as _, stream};
 use tlog::{Hash, Signer};
+use tokio::sync::OnceCell;
 
-use crate::chain::{Chain, ChainError, GpgvError, Keyring, Lists};
+use crate::chain::{Catalogue, Chain, ChainError, GpgvError, Keyring, Lists};
 use crate::claim::{self, Claim, ClaimError};
 use crate::config::{BOOTSTRAP, Config};
-use crate::download::{self, DownloadError, Downloaded, Plan};
+use crate::download::{self, DownloadError, Downloaded, Order, Plan};
 use crate::home::{Home, HomeError};
 use crate::image::{self, ImageError};
 use crate::observe::{self, Installation, ObserveError, Tree};
 use crate::podman::{Group, Podman, PodmanError, Settings};
-use crate::progress::Progress;
+use crate::progress::{Phase, Progress};
+use crate::record::{Record, RecordError};
 use crate::request::Request;
 use crate::sources::{self, Source, SourcesError};
 use crate::spool::{Spool, SpoolError};
@@ -56,6 +60,9 @@ pub enum RunError {
     /// The spool.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// What was said before.
+    #[error(transparent)]
+    Record(#[from] RecordError),
     /// A statement could not be signed.
     #[error("the builder's key did not sign: {0}")]
     Sign(String),
@@ -78,6 +85,7 @@ impl RunError {
             Self::Chain(error) => error.hint(),
             Self::Observe(error) => error.hint(),
             Self::Spool(error) => error.hint(),
+            Self::Record(error) => error.hint(),
             Self::Sign(_) => "the key must be an Ed25519 key (type 01) as `tally-builder init` makes it",
             Self::Worker => "report this with the messages above",
         }
@@ -121,7 +129,16 @@ impl PackageReport {
     /// Whether everything that was wanted was said.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.result.as_ref().is_ok_and(|attested| !matches!(attested.observed, Some(Err(_))))
+        self.failure().is_none()
+    }
+
+    /// Why something that was wanted was not said.
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        match &self.result {
+            Err(failure) | Ok(Attested { observed: Some(Err(failure)), .. }) => Some(&failure.what),
+            Ok(_) => None,
+        }
     }
 }
 
@@ -135,6 +152,29 @@ pub struct Run<'a> {
     pub signer: &'a dyn Signer,
     /// Where progress goes.
     pub progress: &'a Progress,
+    /// What was said before, where nothing is to be said or done twice.
+    pub record: Option<&'a Record>,
+    /// Set when no further package is to be installed; those under way are finished.
+    pub halt: &'a AtomicBool,
+}
+
+/// What all packages of a run have in common: made once by [`Run::prepare`].
+pub struct Site {
+    keyring: Keyring,
+    image: String,
+    sources: Vec<Source>,
+    scratch: tempfile::TempDir,
+    /// apt's lists as the last download left them: the next one fetches what has changed.
+    lists: Mutex<Option<PathBuf>>,
+    baseline: OnceCell<Tree>,
+}
+
+impl Site {
+    /// The sources that packages come from.
+    #[must_use]
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
+    }
 }
 
 /// How to reach Podman for a builder.
@@ -162,16 +202,49 @@ impl Run<'_> {
     /// # Errors
     /// If nothing at all could be attested; single packages fail in their report.
     pub async fn attest(&self, podman: &mut Podman, requests: &[Request]) -> Result<Vec<PackageReport>, RunError> {
+        let site = self.prepare(podman).await?;
+        self.attest_at(podman, &site, requests).await
+    }
+
+    /// Finds or makes the image, and how containers start; reads keyring and sources.
+    ///
+    /// # Errors
+    /// If any of these cannot be had.
+    pub async fn prepare(&self, podman: &mut Podman) -> Result<Site, RunError> {
         let pinned = self.config.keyring_sha256.as_deref().and_then(Hash::from_hex);
         let keyring = Keyring::open(&self.config.keyring, pinned)?;
         let image = image::pinned(podman, self.config, self.home, self.progress).await?;
         podman.adapt(&image).await?;
         let scratch = self.home.scratch()?;
         let sources = self.sources(podman, &image, scratch.path()).await?;
+        Ok(Site { keyring, image, sources, scratch, lists: Mutex::default(), baseline: OnceCell::new() })
+    }
+
+    /// Everything that the repositories offer for the image's architecture, by their signed indexes.
+    ///
+    /// # Errors
+    /// If they cannot be downloaded or verified.
+    pub async fn catalogue(&self, podman: &Podman, site: &Site) -> Result<Catalogue, RunError> {
+        let downloaded = self.download(podman, site, &[], site.scratch.path()).await?;
+        let (sources, keyring) = (site.sources.clone(), site.keyring.clone());
+        let work = move || {
+            let architectures = BTreeSet::from([downloaded.native.clone()]);
+            Catalogue::verify(&Lists { dir: &downloaded.lists, sources: &sources, architectures: &architectures }, &keyring, now())
+        };
+        Ok(tokio::task::spawn_blocking(work).await.map_err(|_| RunError::Worker)??)
+    }
+
+    /// Attests packages at a prepared site.
+    ///
+    /// # Errors
+    /// If nothing at all could be attested; single packages fail in their report. A package that was left out because the run is to halt
+    /// has none.
+    pub async fn attest_at(&self, podman: &Podman, site: &Site, requests: &[Request]) -> Result<Vec<PackageReport>, RunError> {
+        let scratch = self.home.scratch()?;
         let step = self.progress.step("downloading packages in a container");
-        let downloaded = download::download(podman, &image, self.config, &keyring, &sources, requests, scratch.path()).await?;
-        step.done(&format!("downloaded with image {}", image::short(&image)));
-        let ready = self.claim(downloaded, sources, keyring, requests).await?;
+        let downloaded = self.download(podman, site, requests, scratch.path()).await?;
+        step.done(&format!("downloaded with image {}", image::short(&site.image)));
+        let ready = self.claim(downloaded, site, requests).await?;
         let mut reports = Vec::new();
         let mut waiting = Vec::new();
         for (request, result) in ready {
@@ -181,9 +254,19 @@ impl Run<'_> {
             }
         }
         self.spool_claims(&waiting)?;
-        reports.extend(self.observe_all(podman, &image, waiting, scratch.path()).await?);
+        reports.extend(self.observe_all(podman, site, waiting, scratch.path()).await?);
         reports.sort_by_key(|report| requests.iter().position(|request| *request == report.request));
         Ok(reports)
+    }
+
+    async fn download(&self, podman: &Podman, site: &Site, requests: &[Request], scratch: &Path) -> Result<Downloaded, RunError> {
+        let started = Instant::now();
+        let lists = site.lists.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let job = Order { keyring: &site.keyring, sources: &site.sources, requests, lists: lists.as_deref() };
+        let downloaded = download::download(podman, &site.image, self.config, &job, scratch).await?;
+        download::keep_lists(&downloaded, site.scratch.path(), &site.lists)?;
+        self.progress.took(Phase::Download, started.elapsed());
+        Ok(downloaded)
     }
 
     /// Configured sources; else the machine's for a bootstrapped image, and its own for any other.
@@ -199,18 +282,13 @@ impl Run<'_> {
     }
 
     /// Verifies everything that was downloaded and computes the claims, outside of any container.
-    async fn claim(
-        &self,
-        downloaded: Downloaded,
-        sources: Vec<Source>,
-        keyring: Keyring,
-        requests: &[Request],
-    ) -> Result<Vec<(Request, Result<Ready, Failure>)>, RunError> {
+    async fn claim(&self, downloaded: Downloaded, site: &Site, requests: &[Request]) -> Result<Vec<Verified>, RunError> {
+        let started = Instant::now();
         let step = self.progress.step("verifying signatures and hashing packages");
-        let vendors = self.config.vendors.clone();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-        let work = move || verify(&downloaded, &sources, &keyring, &vendors, now);
+        let (vendors, sources, keyring) = (self.config.vendors.clone(), site.sources.clone(), site.keyring.clone());
+        let work = move || verify(&downloaded, &sources, &keyring, &vendors, now());
         let claims = tokio::task::spawn_blocking(work).await.map_err(|_| RunError::Worker)??;
+        self.progress.took(Phase::Hash, started.elapsed());
         step.done(&format!(
             "{} of {} packages verified and hashed",
             claims.iter().filter(|(_, claim)| claim.is_ok()).count(),
@@ -220,48 +298,64 @@ impl Run<'_> {
     }
 
     fn spool_claims(&self, ready: &[(Request, Ready)]) -> Result<(), RunError> {
+        let started = Instant::now();
         let spool = Spool::new(self.home);
         for (_, Ready { claim, .. }) in ready {
             spool.keep_manifest(&claim.deb.manifest.root(), &claim.manifest)?;
-            self.say(&spool, &claim.files)?;
-            self.say(&spool, &claim.origin)?;
+            for statement in [&claim.files, &claim.origin] {
+                // A newer index would make another origin of the same file, which says nothing new.
+                if self.record.is_none_or(|record| !record.holds(statement)) {
+                    self.say(&spool, statement)?;
+                }
+            }
         }
+        self.progress.took(Phase::Spool, started.elapsed());
         Ok(())
     }
 
     fn say(&self, spool: &Spool, statement: &Statement) -> Result<(), RunError> {
         let envelope = Envelope::sign(statement.encode(), self.signer).map_err(|error| RunError::Sign(error.to_string()))?;
         spool.add(&envelope)?;
+        self.record.map_or(Ok(()), |record| record.said(Hash::digest(&envelope.encode()), statement))?;
         Ok(())
     }
 
     async fn observe_all(
         &self,
         podman: &Podman,
-        image: &str,
+        site: &Site,
         ready: Vec<(Request, Ready)>,
         scratch: &Path,
     ) -> Result<Vec<PackageReport>, RunError> {
         if !self.config.observe || ready.is_empty() {
             return Ok(ready.into_iter().map(|(request, ready)| report(request, &ready.claim, None)).collect());
         }
-        let step = self.progress.step("reading the image");
-        let baseline = observe::baseline(podman, image, self.config).await?;
-        drop(step);
+        let baseline = site.baseline.get_or_try_init(|| self.baseline(podman, &site.image)).await?;
         let step = self.progress.bar("installing and observing", ready.len());
-        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
         // Podman 4.3 can lock itself up when it makes two containers with user namespaces at a time.
-        let parallel = if self.config.ids().is_some() { 1 } else { cores };
-        let (baseline, step_ref) = (&baseline, &step);
+        let parallel = if self.config.ids().is_some() { 1 } else { self.config.container.parallel() };
+        let step_ref = &step;
         let each = |(request, ready): (Request, Ready)| async move {
-            let observed = self.observe(podman, image, baseline, &ready, scratch).await;
+            if self.halt.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            let observed = match self.record.is_some_and(|record| record.has_observed(&ready.claim.deb.sha256)) {
+                true => None,
+                false => Some(self.observe(podman, &site.image, baseline, &ready, scratch).await?),
+            };
             step_ref.advance();
-            observed.map(|observed| report(request, &ready.claim, Some(observed)))
+            Ok(Some(report(request, &ready.claim, observed)))
         };
-        let results: Vec<Result<PackageReport, RunError>> = stream::iter(ready).map(each).buffer_unordered(parallel).collect().await;
-        let reports = results.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let results: Vec<Result<Option<PackageReport>, RunError>> =
+            stream::iter(ready).map(each).buffer_unordered(parallel).collect().await;
+        let reports: Vec<PackageReport> = results.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?;
         step.done(&format!("{} packages installed and observed", reports.iter().filter(|report| report.is_whole()).count()));
         Ok(reports)
+    }
+
+    async fn baseline(&self, podman: &Podman, image: &str) -> Result<Tree, RunError> {
+        let _step = self.progress.step("reading the image");
+        Ok(observe::baseline(podman, image, self.config).await?)
     }
 
     async fn observe(
@@ -273,7 +367,8 @@ impl Run<'_> {
         scratch: &Path,
     ) -> Result<Result<usize, Failure>, RunError> {
         let claim = &ready.claim;
-        let observed = observe::observe(podman, image, self.config, baseline, claim, &ready.installation, scratch).await;
+        let work = observe::Work { podman, image, config: self.config, progress: self.progress, scratch };
+        let observed = observe::observe(&work, baseline, claim, &ready.installation).await;
         let (observation, full) = match observed {
             Ok(observed) => observed,
             Err(error) => return Ok(Err(Failure { what: error.to_string(), hint: error.hint() })),
@@ -317,7 +412,8 @@ fn verify(
     let wanted: BTreeSet<Hash> = digests.values().copied().collect();
     let foreign = downloaded.plans.iter().filter_map(|plan| plan.request.architecture.clone());
     let architectures: BTreeSet<String> = foreign.chain([downloaded.native.clone()]).collect();
-    let chain = Chain::verify(&Lists { dir: &downloaded.lists, sources, architectures: &architectures, wanted: &wanted }, keyring, now)?;
+    let lists = Lists { dir: &downloaded.lists, sources, architectures: &architectures };
+    let chain = Chain::verify(&lists, &wanted, keyring, now)?;
     let faketime = downloaded.faketime.clone().filter(|file| digests.get(file.as_path()).is_some_and(|sha256| chain.names(sha256)));
     if downloaded.faketime.is_some() && faketime.is_none() {
         return Err(ChainError::Unauthenticated { package: "libfaketime".to_owned(), sha256: Hash::EMPTY }.into());
@@ -358,6 +454,11 @@ fn claim_one(
         return Ok(Ready { claim, installation });
     }
     Err(Failure { what: format!("apt did not download {}", plan.request), hint: "check the package's name, version and architecture" })
+}
+
+/// POSIX seconds.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
 fn digest(path: &Path) -> Result<Hash, ChainError> {

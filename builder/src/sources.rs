@@ -18,6 +18,15 @@ pub struct Source {
     pub components: Vec<String>,
 }
 
+impl Source {
+    /// The path of a local repository.
+    #[must_use]
+    pub fn local(&self) -> Option<&str> {
+        let path = self.uri.strip_prefix("file:").or_else(|| self.uri.strip_prefix("copy:"))?;
+        Some(path.strip_prefix("//").unwrap_or(path))
+    }
+}
+
 /// Why a sources list was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -177,6 +177,12 @@ impl Spool {
         }
     }
 
+    /// Whether an envelope's receipt is here.
+    #[must_use]
+    pub fn is_logged(&self, id: &Hash) -> bool {
+        self.dir.join(format!("receipts/{id}.json")).exists()
+    }
+
     /// Keeps a verified receipt and takes the envelope out of the spool.
     ///
     /// # Errors

@@ -42,9 +42,9 @@ impl Fixture {
         let sources = [Source { uri, suite: "test".to_owned(), components: vec!["main".to_owned()] }];
         let deb = claim::read(&self.deb).unwrap();
         let (architectures, wanted) = (BTreeSet::from([architecture()]), BTreeSet::from([deb.sha256]));
-        let lists = Lists { dir: &self.lists, sources: &sources, architectures: &architectures, wanted: &wanted };
+        let lists = Lists { dir: &self.lists, sources: &sources, architectures: &architectures };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        Chain::verify(&lists, &keyring, now)?.origin(&deb).cloned()
+        Chain::verify(&lists, &wanted, &keyring, now)?.origin(&deb).cloned()
     }
 
     fn in_lists(&self, part: &str) -> PathBuf {

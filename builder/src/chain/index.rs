@@ -22,23 +22,33 @@ pub(super) fn decompress(bytes: Vec<u8>, extension: &str, limit: u64) -> Result<
 /// The records whose SHA256 is wanted. Every paragraph is parsed, so that a malformed index is refused whole.
 pub(super) fn find(text: &[u8], wanted: &BTreeSet<Hash>) -> Result<Vec<PackageRecord>, String> {
     let mut found = Vec::new();
+    visit(text, &|sha256| wanted.contains(sha256), &mut |record| found.push(record))?;
+    Ok(found)
+}
+
+/// Every record that has a SHA256.
+pub(super) fn each(text: &[u8], visitor: &mut dyn FnMut(PackageRecord)) -> Result<(), String> {
+    visit(text, &|_| true, visitor)
+}
+
+fn visit(text: &[u8], wanted: &dyn Fn(&Hash) -> bool, visitor: &mut dyn FnMut(PackageRecord)) -> Result<(), String> {
     for paragraph in deb822::paragraphs(text) {
         let paragraph = paragraph.map_err(|error| format!("line {}: not a field", error.line))?;
         let Some(sha256) = paragraph.bytes("SHA256") else { continue };
         let sha256 = std::str::from_utf8(sha256).ok().and_then(Hash::from_hex);
         let sha256 = sha256.ok_or_else(|| format!("line {}: SHA256 is not a digest", paragraph.line))?;
-        if wanted.contains(&sha256) {
-            let line = paragraph.line;
-            let malformed = |error: deb822::Error| match error.reason {
-                deb822::Reason::Missing(field) | deb822::Reason::Malformed(field) => {
-                    format!("line {line}: {field} is missing or malformed")
-                }
-                _ => format!("line {line}: not a package"),
-            };
-            found.push(PackageRecord::from_paragraph(&paragraph).map_err(malformed)?);
+        if wanted(&sha256) {
+            visitor(PackageRecord::from_paragraph(&paragraph).map_err(|error| malformed(paragraph.line, &error))?);
         }
     }
-    Ok(found)
+    Ok(())
+}
+
+fn malformed(line: usize, error: &deb822::Error) -> String {
+    match error.reason {
+        deb822::Reason::Missing(field) | deb822::Reason::Malformed(field) => format!("line {line}: {field} is missing or malformed"),
+        _ => format!("line {line}: not a package"),
+    }
 }
 
 #[cfg(test)]

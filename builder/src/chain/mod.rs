@@ -2,6 +2,7 @@
 //!
 //! Everything here happens outside of containers, on copies. What a container's apt thought of the same files does not count.
 
+mod catalogue;
 mod gpgv;
 mod index;
 mod release;
@@ -14,6 +15,7 @@ use package::control::Control;
 use package::deb::DebPackage;
 use tlog::Hash;
 
+pub use catalogue::{Catalogue, Offer};
 pub use gpgv::{GpgvError, Keyring};
 pub use release::{Release, ReleaseError};
 
@@ -116,6 +118,20 @@ pub struct Chain {
     listed: BTreeMap<Hash, Listed>,
 }
 
+/// One repository whose InRelease file is verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repository<'a> {
+    /// Where it is.
+    pub source: &'a Source,
+    /// What its InRelease file says.
+    pub release: Release,
+    /// SHA-256 of that file.
+    pub in_release: Hash,
+    /// Fingerprints of the keys whose signatures on it hold.
+    pub signers: Vec<String>,
+    place: String,
+}
+
 /// What is to be verified.
 #[derive(Clone, Copy, Debug)]
 pub struct Lists<'a> {
@@ -125,8 +141,6 @@ pub struct Lists<'a> {
     pub sources: &'a [Source],
     /// Architectures whose indexes count; `all` always does.
     pub architectures: &'a BTreeSet<String>,
-    /// Digests of the files that matter; other lines of the indexes are passed over.
-    pub wanted: &'a BTreeSet<Hash>,
 }
 
 impl Chain {
@@ -135,17 +149,14 @@ impl Chain {
     ///
     /// # Errors
     /// The first link that does not hold.
-    pub fn verify(lists: &Lists<'_>, keyring: &Keyring, now: u64) -> Result<Self, ChainError> {
+    pub fn verify(lists: &Lists<'_>, wanted: &BTreeSet<Hash>, keyring: &Keyring, now: u64) -> Result<Self, ChainError> {
         let mut chain = Self::default();
         for source in lists.sources {
-            let place = format!("{} {}", source.uri, source.suite);
-            let path = lists.dir.join(file_name(source, "InRelease"));
-            let bytes = read(&path, MAX_RELEASE)?;
-            let signed = keyring.verify(&path).map_err(|reason| ChainError::Signature { place: place.clone(), reason })?;
-            let release = Release::parse(&signed.text).and_then(|release| release.check(&source.suite, now).map(|()| release));
-            let release = release.map_err(|reason| ChainError::Release { place: place.clone(), reason })?;
-            let repository = Repository { source, place, release, in_release: Hash::digest(&bytes), signers: signed.signers };
-            repository.collect(lists, &mut chain.listed)?;
+            Repository::open(source, &lists.dir.join(file_name(source, "InRelease")), keyring, now)?.collect(
+                lists,
+                wanted,
+                &mut chain.listed,
+            )?;
         }
         Ok(chain)
     }
@@ -173,26 +184,31 @@ impl Chain {
     }
 }
 
-/// One repository whose signature holds.
-struct Repository<'a> {
-    source: &'a Source,
-    place: String,
-    release: Release,
-    in_release: Hash,
-    signers: Vec<String>,
-}
+impl<'a> Repository<'a> {
+    /// Verifies a repository's InRelease file: its signature, that it is the suite's, and its dates against `now` in POSIX seconds.
+    ///
+    /// # Errors
+    /// The first of these that does not hold.
+    pub fn open(source: &'a Source, in_release: &Path, keyring: &Keyring, now: u64) -> Result<Self, ChainError> {
+        let place = format!("{} {}", source.uri, source.suite);
+        let bytes = read(in_release, MAX_RELEASE)?;
+        let signed = keyring.verify(in_release).map_err(|reason| ChainError::Signature { place: place.clone(), reason })?;
+        let release = Release::parse(&signed.text).and_then(|release| release.check(&source.suite, now).map(|()| release));
+        let release = release.map_err(|reason| ChainError::Release { place: place.clone(), reason })?;
+        Ok(Self { source, place, release, in_release: Hash::digest(&bytes), signers: signed.signers })
+    }
 
-impl Repository<'_> {
-    fn collect(&self, lists: &Lists<'_>, found: &mut BTreeMap<Hash, Listed>) -> Result<(), ChainError> {
+    /// The indexes of these architectures that apt kept, with their paths and verified texts.
+    fn indexes(&self, lists: &Lists<'_>) -> impl Iterator<Item = Result<(String, Vec<u8>), ChainError>> {
         let architectures = lists.architectures.iter().map(String::as_str).chain(std::iter::once("all"));
-        let paths = architectures
-            .flat_map(|arch| self.source.components.iter().map(move |component| format!("{component}/binary-{arch}/Packages")));
-        for path in paths {
-            if let Some((path, text)) = self.index(lists.dir, &path)? {
-                self.read_index(&path, &text, lists.wanted, found)?;
-            }
-        }
-        Ok(())
+        let paths: Vec<String> = architectures
+            .flat_map(|arch| self.source.components.iter().map(move |component| format!("{component}/binary-{arch}/Packages")))
+            .collect();
+        paths.into_iter().filter_map(|path| self.index(lists.dir, &path).transpose())
+    }
+
+    fn collect(&self, lists: &Lists<'_>, wanted: &BTreeSet<Hash>, found: &mut BTreeMap<Hash, Listed>) -> Result<(), ChainError> {
+        self.indexes(lists).try_for_each(|index| index.and_then(|(path, text)| self.read_index(&path, &text, wanted, found)))
     }
 
     /// The verified text of an index, in whichever of its forms is there. An index that apt did not keep names nothing.

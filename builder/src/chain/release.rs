@@ -89,6 +89,12 @@ impl Release {
         self.text.codename.as_deref().or(self.text.suite.as_deref()).unwrap_or("no suite")
     }
 
+    /// When it was made, in POSIX seconds.
+    #[must_use]
+    pub const fn date(&self) -> u64 {
+        self.text.date
+    }
+
     /// The index at a path below the suite.
     #[must_use]
     pub fn index(&self, path: &str) -> Option<&IndexFile> {

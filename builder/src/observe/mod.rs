@@ -5,6 +5,7 @@ mod database;
 mod tree;
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use attest::predicate::{InstallObservation, Observed};
 
@@ -12,6 +13,7 @@ use crate::claim::Claim;
 use crate::config::Config;
 use crate::home::readable_dir;
 use crate::podman::{Bind, Job, MOUNTS, Podman, PodmanError};
+use crate::progress::{Phase, Progress};
 
 pub use compare::{compare, merge};
 pub use tree::{Found, Kind, Tree, TreeError};
@@ -75,33 +77,45 @@ pub async fn baseline(podman: &Podman, image: &str, config: &Config) -> Result<T
     tree
 }
 
+/// Where and how packages are installed.
+#[derive(Clone, Copy)]
+pub struct Work<'a> {
+    /// Podman.
+    pub podman: &'a Podman,
+    /// The image's ID.
+    pub image: &'a str,
+    /// The configuration.
+    pub config: &'a Config,
+    /// Where times are added up.
+    pub progress: &'a Progress,
+    /// The run's scratch files.
+    pub scratch: &'a Path,
+}
+
 /// Installs a package in fresh containers and reports what differs from its manifest, and what is there beside it. Where more than one
 /// run is configured, only what all runs agree on is reported.
 ///
 /// # Errors
 /// If the installation fails or its result cannot be read.
 pub async fn observe(
-    podman: &Podman,
-    image: &str,
-    config: &Config,
+    work: &Work<'_>,
     baseline: &Tree,
     claim: &Claim,
     installation: &Installation,
-    scratch: &Path,
 ) -> Result<(InstallObservation, Option<Vec<u8>>), ObserveError> {
-    let own = tempfile::Builder::new().prefix("install-").tempdir_in(scratch).map_err(io(scratch))?;
+    let own = tempfile::Builder::new().prefix("install-").tempdir_in(work.scratch).map_err(io(work.scratch))?;
     let dir = own.path().join("in");
     stage(installation, &dir)?;
     let mut agreed: Option<Vec<Observed>> = None;
-    for run in 0..config.observe_runs {
-        let tree = install(podman, image, config, installation, &dir, run).await?;
+    for run in 0..work.config.observe_runs {
+        let tree = install(work, installation, &dir, run).await?;
         let entries = compare(claim.deb.control.name.as_str(), &claim.deb.manifest, baseline, &tree);
         agreed = Some(match agreed {
             Some(before) => merge(before, entries),
             None => entries,
         });
     }
-    Ok(InstallObservation::new(claim.deb.manifest.root(), image.to_owned(), agreed.unwrap_or_default()))
+    Ok(InstallObservation::new(claim.deb.manifest.root(), work.image.to_owned(), agreed.unwrap_or_default()))
 }
 
 /// Links the files into a directory of their own: a container sees its own package's files and no others.
@@ -117,14 +131,8 @@ fn stage(installation: &Installation, dir: &Path) -> Result<(), ObserveError> {
     installation.faketime.as_deref().map_or(Ok(()), |file| link(file, dir.join("faketime.deb")))
 }
 
-async fn install(
-    podman: &Podman,
-    image: &str,
-    config: &Config,
-    installation: &Installation,
-    dir: &Path,
-    run: u8,
-) -> Result<Tree, ObserveError> {
+async fn install(work: &Work<'_>, installation: &Installation, dir: &Path, run: u8) -> Result<Tree, ObserveError> {
+    let Work { podman, image, config, progress, .. } = *work;
     let hostname = if run == 0 { config.container.hostname.clone() } else { format!("{}-{}", config.container.hostname, run + 1) };
     let job = Job {
         hostname,
@@ -133,13 +141,17 @@ async fn install(
         timeout: config.timeout(),
         ..Job::new(image, &script(config, installation))
     };
+    let started = Instant::now();
     let finished = podman.run(&job).await?;
+    progress.took(Phase::Install, started.elapsed());
+    let started = Instant::now();
     let tree = if finished.exit == 0 {
         read(podman, &finished.id, config).await
     } else {
         let lines: Vec<&str> = finished.log.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         Err(ObserveError::Install(lines[lines.len().saturating_sub(4)..].join("; ")))
     };
+    progress.took(Phase::Observe, started.elapsed());
     podman.remove(&finished.id).await?;
     tree
 }

@@ -1,0 +1,112 @@
+//! Everything that repositories offer, by their signed indexes.
+
+use std::collections::BTreeMap;
+
+use attest::version::compare_debian;
+use tlog::Hash;
+
+use super::{ChainError, Keyring, Lists, Repository, file_name, index};
+use crate::request::Request;
+
+/// One package file that a signed index names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its architecture.
+    pub architecture: String,
+    /// SHA-256 of the file.
+    pub sha256: Hash,
+    /// `Origin` of the repository.
+    pub origin: String,
+    /// When the repository was last published, in POSIX seconds.
+    pub published: u64,
+}
+
+/// The package files that repositories offer for one architecture, by SHA-256.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Catalogue {
+    /// The files.
+    pub offers: BTreeMap<Hash, Offer>,
+    /// SHA-256 of each repository's InRelease file, by its place.
+    pub repositories: BTreeMap<String, Hash>,
+}
+
+impl Catalogue {
+    /// Verifies every repository as [`super::Chain::verify`] does, and reads all that its indexes name.
+    ///
+    /// # Errors
+    /// The first link that does not hold.
+    pub fn verify(lists: &Lists<'_>, keyring: &Keyring, now: u64) -> Result<Self, ChainError> {
+        let mut catalogue = Self::default();
+        for source in lists.sources {
+            let repository = Repository::open(source, &lists.dir.join(file_name(source, "InRelease")), keyring, now)?;
+            for index in repository.indexes(lists) {
+                let (path, text) = index?;
+                catalogue.read(&repository, &text).map_err(|reason| repository.malformed(&path, reason))?;
+            }
+            catalogue.repositories.insert(repository.place, repository.in_release);
+        }
+        Ok(catalogue)
+    }
+
+    fn read(&mut self, repository: &Repository<'_>, text: &[u8]) -> Result<(), String> {
+        index::each(text, &mut |record| {
+            let offer = Offer {
+                name: record.control.name,
+                version: record.control.version,
+                architecture: record.control.architecture,
+                sha256: Hash::new(record.sha256),
+                origin: repository.release.origin.clone(),
+                published: repository.release.date(),
+            };
+            self.offers.entry(offer.sha256).or_insert(offer);
+        })
+    }
+
+    /// What a request means: the newest version that fits it.
+    #[must_use]
+    pub fn find(&self, request: &Request) -> Option<&Offer> {
+        let fits = |offer: &&Offer| {
+            let architecture = request.architecture.as_ref();
+            offer.name == request.name
+                && request.version.as_ref().is_none_or(|version| *version == offer.version)
+                && architecture.is_none_or(|arch| *arch == offer.architecture || offer.architecture == "all")
+        };
+        self.offers.values().filter(fits).max_by(|a, b| compare_debian(&a.version, &b.version))
+    }
+}
+
+impl Offer {
+    /// The request that names this very file; `None` if its name or version cannot be a word of a script.
+    #[must_use]
+    pub fn request(&self) -> Option<Request> {
+        format!("{}={}", self.name, self.version).parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offer(version: &str, architecture: &str) -> Offer {
+        let sha256 = Hash::digest(version.as_bytes());
+        let (name, origin) = ("jq".to_owned(), "Debian".to_owned());
+        Offer { name, version: version.to_owned(), architecture: architecture.to_owned(), sha256, origin, published: 1 }
+    }
+
+    #[test]
+    fn a_request_means_the_newest_that_fits() {
+        let offers = [offer("1.6-2", "amd64"), offer("1.6-10", "amd64"), offer("1.6~rc1", "all")];
+        let catalogue = Catalogue { offers: offers.iter().map(|offer| (offer.sha256, offer.clone())).collect(), ..Catalogue::default() };
+        let found = |request: &str| catalogue.find(&request.parse().unwrap()).map(|offer| offer.version.as_str());
+        assert_eq!(found("jq"), Some("1.6-10"));
+        assert_eq!(found("jq=1.6-2"), Some("1.6-2"));
+        assert_eq!(found("jq:i386"), Some("1.6~rc1"));
+        assert_eq!((found("jq=2"), found("yq")), (None, None));
+        assert_eq!(offers[0].request().unwrap().to_string(), "jq=1.6-2");
+        assert_eq!(offer("1$(id)", "all").request(), None);
+    }
+}

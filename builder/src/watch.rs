@@ -1,0 +1,54 @@
+//! Looking at a repository: its InRelease file, fetched and verified outside of any container.
+
+use std::path::Path;
+use std::time::Duration;
+
+use client::Http;
+use client::http::FetchError;
+
+use crate::chain::{ChainError, Keyring, Repository};
+use crate::sources::Source;
+
+/// Why nothing is known of a repository.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WatchError {
+    /// It could not be fetched.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// A local file could not be read, or a scratch file not be written.
+    #[error("{path}: {reason}")]
+    Io {
+        /// Which file.
+        path: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// It does not verify.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+}
+
+/// Fetches a repository's InRelease file into `file` and verifies it: signature, suite and dates, against `now` in POSIX seconds.
+///
+/// # Errors
+/// If it cannot be had, or does not verify.
+pub async fn look<'a>(source: &'a Source, keyring: &Keyring, file: &Path, now: u64) -> Result<Repository<'a>, WatchError> {
+    let bytes = fetch(source).await?;
+    let io = |error: std::io::Error| WatchError::Io { path: file.display().to_string(), reason: error.to_string() };
+    std::fs::write(file, bytes).map_err(io)?;
+    Ok(Repository::open(source, file, keyring, now)?)
+}
+
+async fn fetch(source: &Source) -> Result<Vec<u8>, WatchError> {
+    let path = format!("dists/{}/InRelease", source.suite);
+    if let Some(root) = source.local() {
+        let path = Path::new(root).join(path);
+        let bytes = client::cli::read_limited(&path, MAX_BYTES as u64);
+        return bytes.map_err(|error| WatchError::Io { path: path.display().to_string(), reason: error.to_string() });
+    }
+    Ok(Http::new(&source.uri, TIMEOUT)?.get(&path, MAX_BYTES).await?.body)
+}
+
+const MAX_BYTES: usize = 32 << 20;
+const TIMEOUT: Duration = Duration::from_secs(60);

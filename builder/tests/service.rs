@@ -1,0 +1,191 @@
+//! The service against a local signed repository and a log of one process. Needs root, Podman, mmdebstrap and this machine's own apt sources.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::hash::{BuildHasher as _, RandomState};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use attest::{Envelope, Statement};
+use support::containers::{Builder, alone, containers_of, images_of, local_builder};
+use support::log::{Fault, Log};
+use support::repository::Repository;
+
+/// Longer than anything here takes on a busy machine.
+const LONG: Duration = Duration::from_secs(300);
+
+struct Running {
+    child: Child,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Running {
+    fn start(builder: &Builder, more: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tally-builder"))
+            .args(["run", "--config", &builder.config])
+            .args(more)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, lines) = channel();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Self { child, lines, seen: Vec::new() }
+    }
+
+    /// Waits for a line with this in it.
+    fn says(&mut self, part: &str) -> String {
+        let started = Instant::now();
+        while started.elapsed() < LONG {
+            let Ok(line) = self.lines.recv_timeout(LONG) else { break };
+            self.seen.push(line.clone());
+            if line.contains(part) {
+                return line;
+            }
+        }
+        panic!("it never said {part}: {:?}", self.seen);
+    }
+
+    /// Ends it as systemd does, and returns what it said.
+    fn end(mut self) -> Vec<String> {
+        support::tool(Command::new("kill").args(["-TERM", &self.child.id().to_string()]));
+        let status = self.child.wait().unwrap();
+        self.seen.extend(self.lines.iter());
+        assert_eq!(status.code(), Some(0), "{:?}", self.seen);
+        self.seen
+    }
+}
+
+/// What the log holds: kind and package URL of every entry.
+fn logged(log: &Log) -> Vec<(String, String)> {
+    let read = |entry: &Vec<u8>| {
+        let statement = Statement::parse(Envelope::parse(entry).unwrap().payload()).unwrap();
+        (statement.kind().short_name().to_owned(), statement.subject.name)
+    };
+    log.state.lock().unwrap().entries.iter().map(read).collect()
+}
+
+fn wait_for(what: &str, is_so: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < LONG, "this never came: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Publishes the repository as it is now.
+fn publish(repository: &Repository) {
+    repository.publish(&repository.release(""), "archive", &[]);
+}
+
+fn service(dir: &Path, repository: &Repository, log: &Log) -> Builder {
+    let builder = local_builder(dir, repository, "", &format!("observe_runs = 1\n{}", log.config()));
+    let mut config = fs::OpenOptions::new().append(true).open(&builder.config).unwrap();
+    config.write_all(b"[run]\ninterval = 2\nbatch = 2\npackages = [\"pkg:deb/tests/w*\"]\n").unwrap();
+    builder
+}
+
+fn metric(address: &str, name: &str) -> f64 {
+    let mut connection = TcpStream::connect(address).unwrap();
+    connection.write_all(format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+    let mut text = String::new();
+    connection.read_to_string(&mut text).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap_or_else(|| panic!("{name} in {text}"));
+    line.parse().unwrap()
+}
+
+/// A new version is in the log after one look; what is there is not said again, not after a restart either; requests reach what is not watched.
+#[test]
+fn what_is_new_comes_into_the_log_once() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let mut repository = Repository::new(dir.path());
+    for name in ["watched", "other"] {
+        repository.add(name, "1.0", "content\n", "exit 0");
+    }
+    publish(&repository);
+    let log = Log::start();
+    let builder = service(dir.path(), &repository, &log);
+    let mut running = Running::start(&builder, &["--metrics", "127.0.0.1:0"]);
+    let address = running.says("metrics at http://").split('/').nth(2).unwrap().to_owned();
+    wait_for("the first version", || logged(&log).len() == 3);
+    repository.add("watched", "2.0", "more content\n", "exit 0");
+    publish(&repository);
+    wait_for("the second version", || logged(&log).len() == 6);
+    assert_eq!(logged(&log).iter().filter(|(_, purl)| purl == "pkg:deb/tests/watched@2.0?arch=all").count(), 3);
+    wait_for("the lag", || metric(&address, "tally_builder_lag_seconds_count") == 2.0);
+    assert_eq!(metric(&address, "tally_builder_packages_total{result=\"attested\"}"), 2.0);
+    let asked = support::tally_builder(&["request", "--config", &builder.config, "other", "absent", "watched"], 30);
+    assert!(asked.status.success(), "{}", support::text(&asked));
+    wait_for("what was asked for", || logged(&log).len() == 9);
+    let requests = builder.dir.join("requests");
+    wait_for("an empty queue", || fs::read_dir(&requests).unwrap().flatten().filter(|entry| entry.path().is_file()).count() == 0);
+    let refused = fs::read_dir(requests.join("failed")).unwrap().flatten().next().unwrap();
+    assert_eq!(fs::read_to_string(refused.path()).unwrap(), "absent\nno repository of the sources offers it\n");
+    running.end();
+    // A start with everything done looks, and does nothing.
+    let mut again = Running::start(&builder, &["--metrics", "127.0.0.1:0"]);
+    let address = again.says("metrics at http://").split('/').nth(2).unwrap().to_owned();
+    again.says("3 package files are known");
+    wait_for("a round", || {
+        metric(&address, "tally_builder_look_time_seconds") > 0.0 && metric(&address, "tally_builder_due_packages") == 0.0
+    });
+    assert!(!again.end().iter().any(|line| line.starts_with("attested") || line.starts_with("failed")));
+    assert_eq!((logged(&log).len(), log.state.lock().unwrap().repeated), (9, 0));
+    assert_eq!((containers_of(&builder).as_str(), images_of(&builder).len()), ("", 0));
+}
+
+/// Killed at random moments, with a log that fails now and then, every package is in the log once, each statement once.
+#[test]
+fn killed_at_any_moment_it_neither_loses_nor_repeats() {
+    let _alone = alone();
+    let kills = if std::env::var_os("TALLY_CASES").is_some() { 30 } else { 5 };
+    let dir = tempfile::tempdir().unwrap();
+    let mut repository = Repository::new(dir.path());
+    for number in 0..4 {
+        repository.add(&format!("w{number}"), "1.0", &format!("{number}\n"), "exit 0");
+    }
+    publish(&repository);
+    let log = Log::start();
+    let builder = service(dir.path(), &repository, &log);
+    for kill in 0..kills {
+        if kill % 2 == 1 {
+            // Also what a repository publishes meanwhile must not be missed, and what is known not be said anew because its index is newer.
+            repository.add(&format!("w-new{kill}"), "1.0", "new\n", "exit 0");
+            publish(&repository);
+            log.fail("/entries", &[Fault::DropAfter]);
+        }
+        let mut running = Running::start(&builder, &[]);
+        let moment = Duration::from_millis(RandomState::new().hash_one(kill) % 12_000);
+        std::thread::sleep(moment);
+        running.child.kill().unwrap();
+        running.child.wait().unwrap();
+        println!("killed after {} ms with {} entries in the log", moment.as_millis(), logged(&log).len());
+    }
+    let packages = 4 + kills / 2;
+    let running = Running::start(&builder, &[]);
+    wait_for("every entry", || logged(&log).len() >= 3 * packages);
+    running.end();
+    let said = logged(&log);
+    let distinct: BTreeSet<_> = said.iter().collect();
+    assert_eq!((said.len(), distinct.len()), (3 * packages, 3 * packages), "{said:?}");
+    assert_eq!((builder.said().len(), containers_of(&builder).as_str(), images_of(&builder).len()), (0, "", 0));
+    assert_eq!(fs::read_dir(builder.dir.join("work")).unwrap().count(), 0);
+}
+
+#[test]
+fn the_unit_is_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let unit = dir.path().join("tally-builder.service");
+    let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/tally-builder.service")).unwrap();
+    fs::write(&unit, text.replace("/usr/bin/tally-builder", "/usr/bin/env tally-builder")).unwrap();
+    let verified = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&unit).output().unwrap();
+    assert!(verified.status.success() && !support::text(&verified).contains("tally-builder.service"), "{}", support::text(&verified));
+}
