@@ -17,6 +17,7 @@ pub mod installed;
 pub mod owner;
 pub mod payload;
 pub mod release;
+pub mod repository;
 pub mod root;
 pub mod rpm;
 pub mod rpmdb;

@@ -160,6 +160,25 @@ pub fn parse_date(text: &str) -> Option<u64> {
     Some(days(year, month, day)? * 86_400 + seconds)
 }
 
+/// A time such as `2026-11-21T15:04:05Z`, fractions of seconds left out, in seconds since 1970; other zones are not read.
+pub fn parse_rfc3339(text: &str) -> Option<u64> {
+    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+    let [year, month, day] = <[&str; 3]>::try_from(date.split('-').collect::<Vec<_>>()).ok()?;
+    let [hour, minute, second] = <[&str; 3]>::try_from(time.split(':').collect::<Vec<_>>()).ok()?;
+    let second = second.split_once('.').map_or(second, |(whole, _)| whole);
+    let seconds = number(hour, 0..=23)? * 3600 + number(minute, 0..=59)? * 60 + number(second, 0..=60)?;
+    Some(days(number(year, 1970..=9999)?, number(month, 1..=12)? - 1, number(day, 1..=31)?)? * 86_400 + seconds)
+}
+
+/// What stands between the marks of a clear-signed file; all of a file without them.
+pub fn signed_text(text: &[u8]) -> &[u8] {
+    let Some(rest) = text.strip_prefix(b"-----BEGIN PGP SIGNED MESSAGE-----\n") else { return text };
+    let find = |bytes: &[u8], mark: &[u8]| bytes.windows(mark.len()).position(|window| window == mark);
+    let start = find(rest, b"\n\n").map_or(rest.len(), |at| at + 2);
+    let body = &rest[start..];
+    &body[..find(body, b"\n-----BEGIN PGP SIGNATURE-----").map_or(body.len(), |at| at + 1)]
+}
+
 fn number(text: &str, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
     let digits = !text.is_empty() && text.len() <= 4 && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().ok())?.filter(|value| range.contains(value))

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 
 use package::compression::{Compression, Decoder};
 use package::deb822;
+use package::release::signed_text;
 use tlog::Hash;
 
 /// A repository, by what its Release file says of itself.
@@ -88,15 +89,6 @@ fn release(lists: &Path, base: &str) -> io::Result<Repository> {
         }
     }
     Ok(Repository::default())
-}
-
-/// What stands between the marks of a clear-signed file; all of a file without them.
-fn signed_text(text: &[u8]) -> &[u8] {
-    let Some(rest) = text.strip_prefix(b"-----BEGIN PGP SIGNED MESSAGE-----\n") else { return text };
-    let find = |bytes: &[u8], mark: &[u8]| bytes.windows(mark.len()).position(|window| window == mark);
-    let start = find(rest, b"\n\n").map_or(rest.len(), |at| at + 2);
-    let body = &rest[start..];
-    &body[..find(body, b"\n-----BEGIN PGP SIGNATURE-----").map_or(body.len(), |at| at + 1)]
 }
 
 fn open(path: &Path, extension: &str) -> io::Result<Box<dyn Read>> {
