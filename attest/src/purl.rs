@@ -180,7 +180,7 @@ impl Scope {
         }
         let body = text.strip_prefix("pkg:").ok_or(PurlError::Malformed)?;
         let (kind, rest) = body.split_once('/').ok_or(PurlError::Malformed)?;
-        if !is_kind(kind) {
+        if !is_repository_kind(kind) {
             return Err(PurlError::UnknownType);
         }
         match rest.split_once('/') {
@@ -222,6 +222,11 @@ impl fmt::Display for Scope {
 /// A package type with rules here.
 pub(crate) fn is_kind(text: &str) -> bool {
     matches!(text, "deb" | "rpm" | "alpm" | "apk")
+}
+
+/// What a repository can hold: packages, or images of containers, of which only the index is spoken of.
+pub(crate) fn is_repository_kind(text: &str) -> bool {
+    is_kind(text) || text == "oci"
 }
 
 /// A vendor's name: lowercase letters, digits, `.` and `-`, beginning with a letter or digit.

@@ -2,7 +2,7 @@
 
 mod common;
 
-use attest::judge::{Advisories, Judge};
+use attest::judge::{Advisories, Judge, RepositoryStates};
 use attest::judge::{ClaimVerdict, Completeness, Judged, Leaf, Refusal, claims_for, completeness, judge_all, observations_for};
 use attest::predicate::{
     Action, Advisory, Affected, Change, InstallObservation, Observed, Predicate, Rebuild, RebuildResult, RepositoryState, Severity,
@@ -79,12 +79,13 @@ fn rebuild() -> Statement {
 
 fn state(namespace: &str, sequence: u64, previous: Option<Hash>) -> Statement {
     let name = RepositoryState::subject_name("deb", namespace, "bookworm");
-    let state = RepositoryState { date: 1_700_000_000, index: "InRelease".into(), previous, sequence };
+    let seen = RepositoryState::seen("InRelease", Some(1_700_000_000), None);
+    let state = RepositoryState { previous, sequence: Some(sequence), ..seen };
     Statement { subject: Subject::new(name, hash("InRelease")), predicate: Predicate::RepositoryState(state) }
 }
 
 fn advisory(action: Action, id: &str, sequence: u64, previous: Option<&Statement>) -> Statement {
-    let affected = Affected { before: Some("1:2.5.1-5".into()), digests: vec![], from: None, purl: "pkg:deb/debian/attr".into() };
+    let affected = Affected { before: Some("1:2.5.1-5".into()), ..Affected::packages("pkg:deb/debian/attr") };
     let advisory = Advisory {
         action,
         advice: "Upgrade.".into(),
@@ -285,6 +286,59 @@ fn each_repository_has_its_own_chain() {
     assert_eq!(world.refused(), []);
 }
 
+fn seen(digest: &str, date: u64) -> Statement {
+    let state = RepositoryState::seen("InRelease", Some(date), None);
+    let name = RepositoryState::subject_of("deb/debian/bookworm");
+    Statement { subject: Subject::new(name, hash(digest)), predicate: Predicate::RepositoryState(state) }
+}
+
+#[test]
+fn builders_see_indexes_and_admins_register_them() {
+    let mut world = World::new();
+    let first = state("debian", 1, None);
+    assert_eq!(world.may(&key("b1"), &first), Err(Refusal::WrongRole { needed: Role::Admin }));
+    assert_eq!(world.may(&key("admin"), &seen("InRelease", 1)), Err(Refusal::WrongRole { needed: Role::Builder }));
+    let name = RepositoryState::subject_of("deb/ubuntu/x");
+    let foreign = Statement { subject: Subject::new(name.clone(), hash("x")), ..seen("x", 1) };
+    assert_eq!(world.may(&key("b1"), &foreign), Err(Refusal::OutOfScope { subject: name }));
+    let known = |world: &World| RepositoryStates::new(&world.judged().standing);
+    for who in ["b1", "b2"] {
+        world.say(who, &seen("old", 1_600_000_000));
+    }
+    assert_eq!(known(&world).current(2).map(|state| state.digest), Some(hash("old")), "nobody registered anything");
+    assert_eq!(known(&world).current(3), None);
+    world.say("b1", &seen("InRelease", 1_700_000_000));
+    assert_eq!(known(&world).current(2).map(|state| state.digest), Some(hash("old")), "one builder is not two");
+    world.say("admin", &first);
+    let states = known(&world);
+    let current = states.current(2).expect("registered");
+    assert_eq!((current.digest, current.seen.len()), (hash("InRelease"), 1));
+    assert_eq!(current.registered.as_ref().map(|registered| (registered.sequence, registered.by.len())), Some((1, 1)));
+    // The same bytes with another date are something else: the builder that says so does not count for them.
+    world.say("b3", &seen("InRelease", 5));
+    assert_eq!(known(&world).current(2).map(|state| state.seen.len()), Some(1));
+    // An older index, registered again, is the current one: by the admin's word, which everybody sees.
+    world.say("admin", &{
+        let mut again = state("debian", 2, Some(payload(&first)));
+        let Predicate::RepositoryState(state) = &mut again.predicate else { panic!("a state") };
+        state.date = Some(1_600_000_000);
+        again.subject.digest.sha256 = hash("old");
+        again
+    });
+    assert_eq!(known(&world).current(2).map(|state| (state.digest, state.seen.len())), Some((hash("old"), 2)));
+    assert_eq!(world.refused(), []);
+}
+
+#[test]
+fn warnings_reach_indexes() {
+    let about = |pattern: &str, digests| Affected { digests, ..Affected::repositories(pattern) };
+    let covers = |affected: Affected| affected.covers_index("deb/debian/bookworm", &hash("x"));
+    assert!(covers(about("deb/debian/bookworm", vec![])) && covers(about("deb/debian/*", vec![hash("x")])));
+    assert!(!covers(about("deb/debian/bookworm", vec![hash("y")])) && !covers(about("deb/debian/bookworm-updates", vec![])));
+    assert!(!covers(Affected::packages("pkg:*")));
+    assert!(!about("deb/*", vec![]).covers(&purl(ATTR), &hash("x")));
+}
+
 #[test]
 fn control_heads_never_go_back() {
     let mut world = World::new();
@@ -449,7 +503,7 @@ fn digests_and_other_patterns_narrow_a_warning() {
     let about = |digests: &[&str], pattern: &str| {
         let mut digests: Vec<Hash> = digests.iter().map(|text| hash(text)).collect();
         digests.sort();
-        let affected = Affected { before: None, digests, from: None, purl: pattern.into() };
+        let affected = Affected { digests, ..Affected::packages(pattern) };
         affected.covers(&purl(ATTR), &hash("attr.deb"))
     };
     assert!(about(&[], "pkg:*") && about(&["attr.deb", "x"], "pkg:*") && about(&["attr.deb"], "pkg:deb/debian/at*"));

@@ -20,7 +20,7 @@ fn origin() -> PackageOrigin {
 }
 
 fn advisory() -> Advisory {
-    let affected = Affected { before: Some("2".into()), digests: vec![], from: None, purl: "pkg:deb/debian/attr".into() };
+    let affected = Affected { before: Some("2".into()), ..Affected::packages("pkg:deb/debian/attr") };
     Advisory {
         action: Action::Warn,
         advice: "Upgrade.".into(),
@@ -35,7 +35,7 @@ fn advisory() -> Advisory {
 }
 
 fn state() -> RepositoryState {
-    RepositoryState { date: 1_700_000_000, index: "InRelease".into(), previous: Some(hash("before")), sequence: 2 }
+    RepositoryState::seen("InRelease", Some(1_700_000_000), Some(1_700_600_000)).registered(Some((1, hash("before"))))
 }
 
 fn observation() -> InstallObservation {
@@ -240,7 +240,12 @@ fn bounds_of_chained_statements() {
             |advisory| advisory.affected = vec![],
             |advisory| advisory.action = Action::Withdraw,
             |advisory| advisory.affected = vec![advisory.affected[0].clone(); 65],
-            |advisory| advisory.affected[0].purl = "attr".into(),
+            |advisory| advisory.affected[0].purl = Some("attr".into()),
+            |advisory| advisory.affected[0].purl = None,
+            |advisory| advisory.affected[0].repository = Some("deb/debian/sid".into()),
+            |advisory| advisory.affected[0] = Affected::repositories("debian"),
+            |advisory| advisory.affected[0] = Affected::repositories("npm/x/*"),
+            |advisory| advisory.affected[0] = Affected { before: Some("2".into()), ..Affected::repositories("deb/debian/sid") },
             |advisory| advisory.affected[0].from = Some(String::new()),
             |advisory| advisory.affected[0].before = Some("\n".into()),
             |advisory| advisory.affected[0].digests = vec![hash("x"), hash("x")],
@@ -264,7 +269,16 @@ fn bounds_of_chained_statements() {
     refused(
         &state(),
         check,
-        &[|state| state.previous = None, |state| state.sequence = 1, |state| state.date = u64::MAX, |state| state.index = String::new()],
+        &[
+            |state| state.previous = None,
+            |state| state.sequence = Some(1),
+            |state| state.sequence = None,
+            |state| state.date = Some(u64::MAX),
+            |state| state.valid_until = Some(1_600_000_000),
+            |state| state.valid_until = Some(u64::MAX),
+            |state| state.index = String::new(),
+            |state| state.index = "dists/InRelease".into(),
+        ],
     );
 }
 

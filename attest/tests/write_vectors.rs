@@ -83,13 +83,18 @@ fn statements_of_each_kind() -> Vec<(&'static str, Statement)> {
     let observation = InstallObservation::new(hash("m"), format!("sha256:{}", hash("image")), vec![ping, sh]).0;
     let origin = origin_signed_by("4CB50190207B4758A3F73A796ED0E7B82643E131");
     let rebuild = Rebuild { record: None, result: RebuildResult::Same, sha256: None, source: "attr 1:2.5.1-4".into() };
-    let state = RepositoryState { date: 1_700_000_000, index: "InRelease".into(), previous: None, sequence: 1 };
+    let seen = RepositoryState::seen("InRelease", Some(1_700_000_000), Some(1_700_600_000));
+    let state = seen.clone().registered(None);
     let name = RepositoryState::subject_name("deb", "debian", "bookworm");
     vec![
         ("package-files", claim(ATTR, "attr.deb", "m")),
         ("install-observation", about(Predicate::InstallObservation(observation))),
         ("package-origin", about(Predicate::PackageOrigin(origin))),
-        ("repository-state", Statement { subject: Subject::new(name, hash("InRelease")), predicate: Predicate::RepositoryState(state) }),
+        (
+            "repository-state",
+            Statement { subject: Subject::new(name.clone(), hash("InRelease")), predicate: Predicate::RepositoryState(state) },
+        ),
+        ("repository-seen", Statement { subject: Subject::new(name, hash("InRelease")), predicate: Predicate::RepositoryState(seen) }),
         ("rebuild", about(Predicate::Rebuild(rebuild))),
         ("advisory", advisory(Action::Warn, 1, None)),
         ("control-head", head(1, None, 1, 0, 10)),
@@ -97,8 +102,7 @@ fn statements_of_each_kind() -> Vec<(&'static str, Statement)> {
 }
 
 fn advisory(action: Action, sequence: u64, previous: Option<&Statement>) -> Statement {
-    let affected =
-        Affected { before: Some("1:2.5.1-5".into()), digests: vec![], from: Some("1:2.5".into()), purl: "pkg:deb/debian/attr".into() };
+    let affected = Affected { before: Some("1:2.5.1-5".into()), from: Some("1:2.5".into()), ..Affected::packages("pkg:deb/debian/attr") };
     let advisory = Advisory {
         action,
         advice: "Upgrade to 1:2.5.1-5.".into(),
@@ -153,10 +157,22 @@ fn statements() {
     change("observation-image-by-tag", "install-observation", "\"image\":\"sha256:", "\"image\":\"debian:");
     change("origin-without-signer", "package-origin", "\"4CB50190207B4758A3F73A796ED0E7B82643E131\"", "");
     change("origin-signer-in-lowercase", "package-origin", "4CB", "4cb");
+    change(
+        "advisory-about-both",
+        "advisory",
+        "\"purl\":\"pkg:deb/debian/attr\"",
+        "\"purl\":\"pkg:deb/debian/attr\",\"repository\":\"deb/debian/sid\"",
+    );
+    change("advisory-about-neither", "advisory", ",\"purl\":\"pkg:deb/debian/attr\"", "");
     change("advisory-without-subject-digest", "advisory", "getfattr", "setfattr");
     change("head-without-subject-digest", "control-head", "\"sequence\":1", "\"sequence\":2");
     change("rebuild-same-but-different", "rebuild", "\"result\":\"same\"", "\"result\":\"different\"");
     change("repository-of-no-type", "repository-state", "repository/deb/", "repository/zip/");
+    change("repository-index-with-a-path", "repository-state", "InRelease", "dists/InRelease");
+    change("repository-over-before-it-began", "repository-state", "1700600000", "1600000000");
+    change("repository-first-of-two", "repository-state", "\"sequence\":1", "\"sequence\":2");
+    let previous = format!("\"previous\":\"{}\",\"validUntil\"", hash("x"));
+    change("repository-seen-after-another", "repository-seen", "\"validUntil\"", &previous);
 }
 
 fn manifest() -> Manifest {

@@ -48,6 +48,12 @@ impl Advisories {
         self.newest
     }
 
+    /// The warnings about an index of a repository, named as `deb/debian/bookworm`.
+    pub fn about_index(&self, repository: &str, index: &Hash) -> impl Iterator<Item = &InForce> {
+        let is_meant = move |entry: &&InForce| entry.advisory.affected.iter().any(|affected| affected.covers_index(repository, index));
+        self.in_force.iter().filter(is_meant)
+    }
+
     /// The warnings about a package file.
     pub fn about(&self, purl: &Purl, package: &Hash) -> impl Iterator<Item = &InForce> {
         self.in_force.iter().filter(move |entry| entry.advisory.affected.iter().any(|affected| affected.covers(purl, package)))

@@ -8,12 +8,14 @@ mod claims;
 mod completeness;
 mod observations;
 mod refusal;
+mod repositories;
 
 pub use advisories::{Advisories, InForce};
 pub use claims::{Attester, Claim, ClaimVerdict, PackageClaims, claims_for};
 pub use completeness::{Completeness, completeness};
 pub use observations::{AgreedObservation, observations_for};
 pub use refusal::Refusal;
+pub use repositories::{KnownState, Registration, RepositoryStates};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -77,7 +79,7 @@ impl Judge {
             let checked = signed.map_err(ChainError::Signed).and_then(|signed| self.roles.check(&signed));
             return checked.map_err(Refusal::Roles);
         }
-        let entry = self.role_key(key, statement.kind())?;
+        let entry = self.role_key(key, &statement.predicate)?;
         check_scope(entry, statement)?;
         self.check_chain(payload, statement)?;
         match &statement.predicate {
@@ -132,12 +134,12 @@ impl Judge {
     }
 
     /// The key's entry in the role that the predicate needs, if it may say anything new.
-    fn role_key(&self, key: &VerifierKey, kind: Kind) -> Result<&RoleKey, Refusal> {
+    fn role_key(&self, key: &VerifierKey, predicate: &Predicate) -> Result<&RoleKey, Refusal> {
         let current = self.roles.current().ok_or(Refusal::NoRoles)?;
         if let Some(from) = self.roles.compromised_from(key) {
             return Err(Refusal::Compromised { from });
         }
-        let needed = Role::needed_for(kind).ok_or(Refusal::UnknownKey)?;
+        let needed = Role::needed_for(predicate).ok_or(Refusal::UnknownKey)?;
         let entry = current.roles.find(needed, key).ok_or_else(|| {
             let known = Role::ALL.into_iter().any(|role| current.roles.find(role, key).is_some());
             if known { Refusal::WrongRole { needed } } else { Refusal::UnknownKey }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tlog::Hash;
 
-use super::{chained_subject, check_chained, is_line};
+use super::{RepositoryState, chained_subject, check_chained, is_line};
 use crate::json;
 use crate::purl::{Purl, Scope};
 use crate::statement::{StatementError, Subject};
@@ -33,21 +33,27 @@ pub enum Severity {
     Critical,
 }
 
-/// Which packages an advisory is about: all of the pattern, the versions and (where given) the digests must match.
+/// What an advisory is about: packages, of which the pattern, the versions and (where given) the digests must match; or the indexes of
+/// repositories, of which the pattern and (where given) the digests must.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Affected {
     /// First version that is not affected any more; absent: all later ones are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,
-    /// SHA-256 of affected package files, sorted; empty: any.
+    /// SHA-256 of affected package files or indexes, sorted; empty: any.
     #[serde(with = "json::hashes")]
     pub digests: Vec<Hash>,
     /// First affected version; absent: all earlier ones are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// Pattern of package URLs, such as `pkg:deb/debian/openssh-server` or `pkg:deb/debian/*` ([`Scope`]).
-    pub purl: String,
+    /// Pattern of package URLs, such as `pkg:deb/debian/openssh-server` or `pkg:deb/debian/*` ([`Scope`]); absent where it is about
+    /// repositories.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purl: Option<String>,
+    /// Pattern of repositories, such as `deb/debian/bookworm` or `deb/debian/*`; absent where it is about packages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
 }
 
 /// A warning or its withdrawal; the subject's digest is that of the canonical predicate.
@@ -76,20 +82,55 @@ pub struct Advisory {
 }
 
 impl Affected {
+    /// All packages of a pattern.
+    #[must_use]
+    pub fn packages(pattern: &str) -> Self {
+        Self { before: None, digests: Vec::new(), from: None, purl: Some(pattern.to_owned()), repository: None }
+    }
+
+    /// All indexes of the repositories of a pattern.
+    #[must_use]
+    pub fn repositories(pattern: &str) -> Self {
+        Self { before: None, digests: Vec::new(), from: None, purl: None, repository: Some(pattern.to_owned()) }
+    }
+
+    /// The pattern, of packages or of repositories.
+    #[must_use]
+    pub fn pattern(&self) -> &str {
+        self.purl.as_deref().or(self.repository.as_deref()).unwrap_or_default()
+    }
+
+    /// Whether this is about an index of a repository, named as `deb/debian/bookworm`.
+    #[must_use]
+    pub fn covers_index(&self, repository: &str, index: &Hash) -> bool {
+        let is_meant = |pattern: &str| match pattern.strip_suffix('*') {
+            Some(prefix) => repository.starts_with(prefix),
+            None => repository == pattern,
+        };
+        self.repository.as_deref().is_some_and(is_meant) && (self.digests.is_empty() || self.digests.contains(index))
+    }
+
     /// Whether this is about the package. A version that cannot be compared (no rule for its ecosystem here) counts as
     /// affected: a needless warning is better than none.
     #[must_use]
     pub fn covers(&self, purl: &Purl, package: &Hash) -> bool {
-        let scope = Scope::parse(&self.purl);
-        scope.is_ok_and(|scope| scope.covers(purl))
+        let scope = self.purl.as_deref().and_then(|pattern| Scope::parse(pattern).ok());
+        scope.is_some_and(|scope| scope.covers(purl))
             && (self.digests.is_empty() || self.digests.contains(package))
             && version::is_within(purl, self.from.as_deref(), self.before.as_deref())
     }
 
     fn check(&self) -> Result<(), &'static str> {
         let version = |text: &Option<String>| text.as_deref().is_none_or(|text| is_line(text, 256));
-        if Scope::parse(&self.purl).is_err() || !version(&self.before) || !version(&self.from) {
-            return Err("affected packages are named by a pattern such as pkg:deb/debian/attr and versions of one line");
+        let is_good = match (&self.purl, &self.repository) {
+            (Some(pattern), None) => Scope::parse(pattern).is_ok() && version(&self.before) && version(&self.from),
+            (None, Some(pattern)) => RepositoryState::is_pattern(pattern) && self.before.is_none() && self.from.is_none(),
+            _ => false,
+        };
+        if !is_good {
+            return Err(
+                "affected are packages by a pattern such as pkg:deb/debian/attr and versions, or repositories such as deb/debian/sid",
+            );
         }
         if self.digests.len() > 256 || !self.digests.is_sorted_by(|a, b| a < b) {
             return Err("at most 256 digests, sorted, each once");

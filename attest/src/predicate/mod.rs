@@ -148,7 +148,10 @@ impl Predicate {
         match self {
             Self::Advisory(advisory) => Some((advisory.sequence, advisory.previous)),
             Self::ControlHead(head) => Some((head.sequence, head.previous)),
-            Self::RepositoryState(state) => Some((state.sequence, state.previous)),
+            Self::RepositoryState(state) => match state.sequence {
+                Some(sequence) => Some((sequence, state.previous)),
+                None => None,
+            },
             _ => None,
         }
     }

@@ -11,7 +11,7 @@ pub use text::{MAX_BYTES, RolesError};
 
 use tlog::{Hash, VerifierKey};
 
-use crate::predicate::Kind;
+use crate::predicate::Predicate;
 use crate::purl::{Purl, PurlError, Scope};
 
 /// One version of the roles document.
@@ -31,9 +31,9 @@ pub struct Roles {
     pub foundation: Foundation,
     /// Which package repositories are whose.
     pub vendors: Vec<Vendor>,
-    /// Who may say `package-files`, `install-observation` and `package-origin`.
+    /// Who may say `package-files`, `install-observation` and `package-origin`, and which indexes it saw.
     pub builders: Vec<RoleKey>,
-    /// Who may say `repository-state`.
+    /// Who may register a `repository-state`.
     pub admins: Vec<RoleKey>,
     /// Who may say `rebuild`.
     pub rebuilders: Vec<RoleKey>,
@@ -134,9 +134,9 @@ pub enum KeyState {
 /// A role that is held by keys in envelopes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
-    /// `package-files`, `install-observation`, `package-origin`.
+    /// `package-files`, `install-observation`, `package-origin`, and a `repository-state` that was seen.
     Builder,
-    /// `repository-state`.
+    /// A `repository-state` that is registered as the current one.
     Admin,
     /// `rebuild`.
     Rebuilder,
@@ -152,14 +152,15 @@ impl Role {
 
     /// The role that a predicate needs; `None` for roles documents, which bind by their own signatures.
     #[must_use]
-    pub const fn needed_for(kind: Kind) -> Option<Self> {
-        match kind {
-            Kind::PackageFiles | Kind::InstallObservation | Kind::PackageOrigin => Some(Self::Builder),
-            Kind::RepositoryState => Some(Self::Admin),
-            Kind::Rebuild => Some(Self::Rebuilder),
-            Kind::Advisory => Some(Self::Security),
-            Kind::ControlHead => Some(Self::Control),
-            Kind::Roles => None,
+    pub const fn needed_for(predicate: &Predicate) -> Option<Self> {
+        match predicate {
+            Predicate::PackageFiles(_) | Predicate::InstallObservation(_) | Predicate::PackageOrigin(_) => Some(Self::Builder),
+            Predicate::RepositoryState(state) if state.is_registration() => Some(Self::Admin),
+            Predicate::RepositoryState(_) => Some(Self::Builder),
+            Predicate::Rebuild(_) => Some(Self::Rebuilder),
+            Predicate::Advisory(_) => Some(Self::Security),
+            Predicate::ControlHead(_) => Some(Self::Control),
+            Predicate::Roles(_) => None,
         }
     }
 

@@ -83,7 +83,7 @@ impl Desk {
 
     /// Counts a new submission against its key's rate; `Err` says after how many seconds there is room again.
     pub fn check_rate(&self, submission: &Submission) -> Result<(), u32> {
-        match Role::needed_for(submission.statement.kind()) {
+        match Role::needed_for(&submission.statement.predicate) {
             Some(role) => self.rates.take(role, &submission.key, Instant::now()),
             None => Ok(()),
         }

@@ -149,7 +149,7 @@ pub fn warning(sequence: u64, previous: Option<Hash>, name: &str) -> Statement {
     let advisory = Advisory {
         action: Action::Warn,
         advice: "wait for the next version".into(),
-        affected: vec![Affected { before: None, digests: Vec::new(), from: None, purl: pattern }],
+        affected: vec![Affected::packages(&pattern)],
         id: format!("TSA-2026-{sequence}"),
         previous,
         reference: "CVE-2026-1".into(),

@@ -100,7 +100,7 @@ impl Observer {
             Predicate::Roles(_) => alerts.extend(self.new_roles(index)),
             Predicate::Advisory(advisory) => {
                 let kind = if advisory.action == Action::Warn { Kind::Advisory } else { Kind::Withdrawal };
-                let affected: Vec<&str> = advisory.affected.iter().map(|affected| affected.purl.as_str()).collect();
+                let affected: Vec<&str> = advisory.affected.iter().map(attest::predicate::Affected::pattern).collect();
                 let text = format!("{}, {}: {} {}", advisory.id, advisory.reference, advisory.summary, affected.join(", "));
                 alerts.push(Alert::new(kind, &[index], None, text.trim_end()));
             }

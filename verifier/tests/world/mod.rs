@@ -126,7 +126,7 @@ impl World {
 
     pub fn advise(&mut self, action: Action, purl: &str) {
         let affected = match action {
-            Action::Warn => vec![Affected { before: None, digests: Vec::new(), from: None, purl: purl.to_owned() }],
+            Action::Warn => vec![Affected::packages(purl)],
             Action::Withdraw => Vec::new(),
         };
         let advisory = Advisory {
