@@ -11,7 +11,7 @@ use client::FetchError;
 use client::log::Submitted;
 use tlog::{Signer, TlogProof};
 
-use crate::cli::{AdviseCommand, AdviseText};
+use crate::cli::{AdviseCommand, AdviseText, AffectedArgs};
 use crate::knowledge::Knowledge;
 use crate::sync::{SyncError, Syncer};
 
@@ -55,6 +55,14 @@ pub async fn advise(
     let knowledge = syncer.know(&syncer.learn(&syncer.held()?, &[]).await?)?;
     let statement = statement(command, &knowledge, now)?;
     statement.check()?;
+    submit(syncer, &statement, signer, wait).await
+}
+
+/// Signs a statement, submits it, waits until it is published, and verifies the proof.
+///
+/// # Errors
+/// See [`AdviseError`].
+pub async fn submit(syncer: &Syncer<'_>, statement: &Statement, signer: &dyn Signer, wait: u64) -> Result<TlogProof, AdviseError> {
     let entry = Envelope::sign(statement.encode(), signer)?.encode();
     match syncer.log.submit(entry.clone(), Duration::from_secs(wait)).await? {
         Submitted::Pending => Err(AdviseError::Pending(wait)),
@@ -68,15 +76,23 @@ pub async fn advise(
 fn statement(command: &AdviseCommand, knowledge: &Knowledge, now: u64) -> Result<Statement, AdviseError> {
     let judge = knowledge.judge();
     Ok(match command {
-        AdviseCommand::Warn { text, package, severity, from, before } => {
-            let affected =
-                package.iter().map(|purl| Affected { before: before.clone(), digests: Vec::new(), from: from.clone(), purl: purl.clone() });
-            advisory(judge, text, Action::Warn, (*severity).into(), affected.collect())
-        }
+        AdviseCommand::Warn { text, what, severity } => advisory(judge, text, Action::Warn, (*severity).into(), affected(what)),
         AdviseCommand::Withdraw { text } => advisory(judge, text, Action::Withdraw, Severity::Low, Vec::new()),
         AdviseCommand::Second { id, .. } => newest(knowledge, id).ok_or_else(|| AdviseError::Unknown(id.clone()))?,
         AdviseCommand::Head { .. } => control_head(knowledge, now),
     })
+}
+
+/// The patterns, each with the digests; digests alone mean package files of any name.
+fn affected(what: &AffectedArgs) -> Vec<Affected> {
+    let mut digests = what.digest.clone();
+    digests.sort_unstable();
+    digests.dedup();
+    let any = (what.package.is_empty() && what.repository.is_empty()).then_some("pkg:*");
+    let packages = what.package.iter().map(String::as_str).chain(any);
+    let packages = packages.map(|pattern| Affected { before: what.before.clone(), from: what.from.clone(), ..Affected::packages(pattern) });
+    let all = packages.chain(what.repository.iter().map(|pattern| Affected::repositories(pattern)));
+    all.map(|affected| Affected { digests: digests.clone(), ..affected }).collect()
 }
 
 /// The newest advisory of this name, word for word: seconding it is saying exactly the same.

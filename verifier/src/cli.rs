@@ -2,14 +2,16 @@
 
 mod advise;
 mod hooks;
+mod repo;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use client::cli::Documentation;
 
-pub use advise::{AdviseCommand, AdviseText, SeverityArg, SigningArgs};
+pub use advise::{AdviseCommand, AdviseText, AffectedArgs, SeverityArg, SigningArgs};
 pub use hooks::{AllowArgs, GateCommand, HookArgs, SetupCommand};
+pub use repo::{RegisterArgs, RepoCheckArgs, RepoCommand, ZypperArgs};
 
 /// Verifies installed packages against what independent builders attested in a transparency log
 #[derive(Debug, Parser)]
@@ -64,6 +66,9 @@ pub enum Command {
         after_help = "Examples:\n  tally advise second --key mine.key --id TSA-2026-0001\n  tally advise head --key team.key"
     )]
     Advise(AdviseCommand),
+    /// Judge or register the indexes of repositories
+    #[command(subcommand, after_help = "Examples:\n  tally repo check\n  tally repo register --key admin.key dists/bookworm/InRelease")]
+    Repo(RepoCommand),
     /// Follow the log and judge every entry again; or verify evidence
     #[command(
         args_conflicts_with_subcommands = true,

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use tlog::Hash;
 
 use crate::gate::rules::{GateFile, GateRules};
+use crate::repo::rules::{RepositoryFile, RepositoryRules};
 use crate::time;
 
 /// Why a file was refused: which one, and the reason.
@@ -53,6 +54,8 @@ pub struct Rules {
     pub vendors: Vec<String>,
     /// What is demanded before packages are installed.
     pub gate: GateRules,
+    /// What is demanded of repositories.
+    pub repositories: RepositoryRules,
     /// Modes, owners and capabilities that are right by the administrator's word, by absolute path.
     pub allow: BTreeMap<Vec<u8>, Vec<Allowed>>,
 }
@@ -92,6 +95,7 @@ struct RulesFile {
     #[serde(default)]
     vendors: Vec<String>,
     gate: Option<GateFile>,
+    repositories: Option<RepositoryFile>,
     #[serde(default)]
     allow: Vec<AllowFile>,
 }
@@ -152,6 +156,7 @@ impl Default for Rules {
             accept: None,
             vendors: Vec::new(),
             gate: GateRules::default(),
+            repositories: RepositoryRules::default(),
             allow: package_manager(),
         }
     }
@@ -193,6 +198,7 @@ impl Rules {
             accept: file.accept.map(|accept| base.join(accept)),
             vendors: file.vendors,
             gate: file.gate.map_or_else(|| Ok(GateRules::default()), GateRules::from_file)?,
+            repositories: file.repositories.map_or_else(|| Ok(RepositoryRules::default()), RepositoryRules::from_file)?,
             allow: allowed(file.allow, default.allow)?,
         })
     }
@@ -306,6 +312,13 @@ mod tests {
             "unknown = 1",
             "[gate]\nmode = \"refuse\"",
             "[gate]\nunknown = 1",
+            "[repositories]\nunknown = 1",
+            "[repositories]\nbuilders = 0",
+            "[repositories]\nmax_age = \"old\"",
+            "[repositories]\nunlisted = \"pass\"",
+            "[[repositories.list]]\nname = \"bookworm\"",
+            "[[repositories.list]]\nname = \"deb/debian/x\"\n[[repositories.list]]\nname = \"deb/debian/x\"",
+            "[[repositories.list]]\nname = \"rpm/a/x\"\nalias = \"x\"\n[[repositories.list]]\nname = \"rpm/a/y\"\nalias = \"x\"",
             "[[allow]]\npath = \"usr/bin/ping\"\nmode = \"4755\"",
             "[[allow]]\npath = \"/usr/bin/ping\"\nmode = \"9755\"",
             "[[allow]]\npath = \"/usr/bin/ping\"\nmode = \"4755\"\ncaps = \"0\"",

@@ -13,6 +13,7 @@ use crate::follow::FollowError;
 use crate::gate::GateError;
 use crate::install::InstallError;
 use crate::knowledge::KnowledgeError;
+use crate::repo::RegisterError;
 use crate::sync::SyncError;
 use crate::verify::VerifyError;
 
@@ -50,6 +51,9 @@ pub enum Failure {
     /// The log's address.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// An index was not registered.
+    #[error(transparent)]
+    Register(RegisterError),
     /// Nothing was said.
     #[error(transparent)]
     Advise(AdviseError),
@@ -92,7 +96,7 @@ impl Failure {
             Self::Advise(_) => exit::FAILED,
             Self::Verify(VerifyError::Busy(_)) => exit::BUSY,
             Self::Verify(VerifyError::Database(_) | VerifyError::Empty) => exit::DATABASE,
-            Self::Verify(_) | Self::Gate(_) | Self::Install(_) | Self::File(_) | Self::Other(_) => exit::FAILED,
+            Self::Verify(_) | Self::Gate(_) | Self::Install(_) | Self::Register(_) | Self::File(_) | Self::Other(_) => exit::FAILED,
             Self::Usage(_) => exit::USAGE,
         }
     }
@@ -126,6 +130,7 @@ impl Failure {
                 "is this the root of a system with dpkg, rpm or pacman?"
             }
             Self::Sync(_) | Self::Fetch(_) => "check the address of the log and the network; the cache still holds what it held",
+            Self::Register(_) => "tally repo register --help shows examples; nothing was said",
             Self::Advise(_) => "tally advise --help shows examples; the key must be one of the security team's, see specs/roles.md",
             Self::Verify(VerifyError::Busy(_)) => "wait until it has ended, then verify again",
             Self::Verify(VerifyError::NotInstalled(_)) => "tally verify --all judges everything that is installed",

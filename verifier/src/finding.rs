@@ -68,8 +68,12 @@ pub enum Kind {
     StaleRoles,
     /// The control head is too old or names advisories that are not known.
     StaleControlHead,
+    /// An index of a repository that is not the current one any more, or is too old by its own dates.
+    StaleState,
     /// No claim is known.
     Unattested,
+    /// Nobody whose office it is has registered the index as the current one.
+    Unregistered,
     /// Fewer builders than the policy demands.
     TooFewBuilders,
     /// Enough builders agree, and at least one says otherwise.
@@ -100,7 +104,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, worst first within each class.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::Modified,
         Self::Missing,
         Self::Mode,
@@ -116,7 +120,9 @@ impl Kind {
         Self::StaleHead,
         Self::StaleRoles,
         Self::StaleControlHead,
+        Self::StaleState,
         Self::Unattested,
+        Self::Unregistered,
         Self::TooFewBuilders,
         Self::Dissent,
         Self::Unreadable,
@@ -151,7 +157,9 @@ impl Kind {
             Self::StaleHead => "stale-head",
             Self::StaleRoles => "stale-roles",
             Self::StaleControlHead => "stale-control-head",
+            Self::StaleState => "stale-state",
             Self::Unattested => "unattested",
+            Self::Unregistered => "unregistered",
             Self::TooFewBuilders => "too-few-builders",
             Self::Dissent => "dissent",
             Self::Unreadable => "unreadable",
@@ -177,8 +185,10 @@ impl Kind {
             Self::ClockBehind => Class::Operational(crate::exit::CLOCK),
             Self::CacheIncomplete => Class::Operational(crate::exit::NO_CACHE),
             Self::Warned => Class::Warned,
-            Self::StaleHead | Self::StaleRoles | Self::StaleControlHead => Class::Stale,
-            Self::Unattested | Self::TooFewBuilders | Self::Dissent | Self::Unreadable | Self::Changed => Class::Unknown,
+            Self::StaleHead | Self::StaleRoles | Self::StaleControlHead | Self::StaleState => Class::Stale,
+            Self::Unattested | Self::Unregistered | Self::TooFewBuilders | Self::Dissent | Self::Unreadable | Self::Changed => {
+                Class::Unknown
+            }
             Self::ModifiedConfig | Self::NotInstalled | Self::NoVerify | Self::AmbiguousPackage => Class::Explained,
             Self::Explained | Self::PackageState | Self::Unconfirmed | Self::Accepted | Self::AcceptUnused => Class::Explained,
         }

@@ -32,6 +32,7 @@ pub mod merge;
 pub mod metrics;
 pub mod progress;
 pub mod render;
+pub mod repo;
 pub mod report;
 pub mod run;
 pub mod scene;

@@ -107,16 +107,21 @@ fn checkpoint(text: &mut String, head: &Head, now: u64) {
 fn counts(text: &mut String, report: &Report) {
     let counts = &report.counts;
     let files: usize = counts.hashed.values().sum();
-    let _ = writeln!(
-        text,
-        "  judged        {} of {} packages, {} attested by at least {} builders; {files} files ({}) hashed, {} other nodes compared",
-        counts.judged,
-        counts.installed,
-        counts.attested,
-        report.builders,
-        size(counts.bytes),
-        counts.nodes,
-    );
+    let what = format!("{} of {}", counts.judged, counts.installed);
+    let _ = match report.command {
+        "repo check" => {
+            let (attested, builders) = (counts.attested, report.builders);
+            writeln!(text, "  judged        {what} repositories, {attested} current and seen by at least {builders} builders")
+        }
+        _ => writeln!(
+            text,
+            "  judged        {what} packages, {} attested by at least {} builders; {files} files ({}) hashed, {} other nodes compared",
+            counts.attested,
+            report.builders,
+            size(counts.bytes),
+            counts.nodes,
+        ),
+    };
     let refused = if counts.refused == 0 { String::new() } else { format!(", {} of them do not count", counts.refused) };
     let _ = writeln!(text, "  proofs        {} entries verified{refused}", counts.leaves);
     let _ = writeln!(text, "  completeness  {}", report.completeness);
@@ -158,6 +163,10 @@ fn acceptance(text: &mut String, finding: &Finding) {
 /// The command to type next.
 #[must_use]
 pub fn next(finding: &Finding) -> Option<String> {
+    // Repositories are named with slashes, packages are not.
+    if finding.package.as_deref().is_some_and(|package| package.contains('/')) {
+        return repository_next(finding);
+    }
     let name = finding.package.as_deref().and_then(|package| package.split([' ', ':']).next()).unwrap_or("PACKAGE");
     match finding.kind {
         Kind::Modified | Kind::Missing | Kind::Mode | Kind::Owner | Kind::Capability => {
@@ -172,6 +181,14 @@ pub fn next(finding: &Finding) -> Option<String> {
         Kind::ClockBehind => Some("timedatectl status".to_owned()),
         Kind::Misnamed => Some(format!("apt-get clean, then download {name} again")),
         Kind::Hidden | Kind::RolledBack => Some(format!("dpkg -s {name}")),
+        _ => None,
+    }
+}
+
+fn repository_next(finding: &Finding) -> Option<String> {
+    match finding.kind {
+        Kind::StaleState => Some("refresh from another mirror; if it stays so, tell the repository's admin".to_owned()),
+        Kind::Unregistered | Kind::Unattested | Kind::TooFewBuilders => Some("wait some minutes, then refresh and check again".to_owned()),
         _ => None,
     }
 }

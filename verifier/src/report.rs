@@ -54,7 +54,7 @@ pub struct Earlier {
 /// A verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// `verify`, `check` or `explain`.
+    /// `verify`, `check`, `explain` or `repo check`.
     pub command: &'static str,
     /// What was judged, for people.
     pub target: String,
@@ -153,8 +153,8 @@ mod tests {
                 ],
             ),
             (4, &[Kind::Warned]),
-            (3, &[Kind::StaleHead, Kind::StaleRoles, Kind::StaleControlHead]),
-            (2, &[Kind::Unattested, Kind::TooFewBuilders, Kind::Dissent, Kind::Unreadable, Kind::Changed]),
+            (3, &[Kind::StaleHead, Kind::StaleRoles, Kind::StaleControlHead, Kind::StaleState]),
+            (2, &[Kind::Unattested, Kind::Unregistered, Kind::TooFewBuilders, Kind::Dissent, Kind::Unreadable, Kind::Changed]),
             (13, &[Kind::ClockBehind]),
             (
                 0,

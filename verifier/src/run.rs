@@ -9,7 +9,6 @@ use client::block_on;
 use tlog::evidence::Evidence;
 use tlog::{Policy, TlogProof, VerifierKey};
 
-use crate::advise::AdviseError;
 use crate::audit::{Plan, Request as AuditRequest};
 use crate::cache::Cache;
 use crate::check;
@@ -59,6 +58,7 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Bundle(BundleCommand::Export { file }) => export(&Setup::load(&cli.config)?, &file),
         Command::Bundle(BundleCommand::Import { file }) => import(&Setup::load(&cli.config)?, &file),
         Command::Proof(ProofCommand::Verify { proof, entry, policy }) => prove(&cli.config, policy, &proof, &entry),
+        Command::Repo(command) => crate::repo::run(&Setup::load(&cli.config)?, &command),
         Command::Advise(command) => advise(&Setup::load(&cli.config)?, &command),
         Command::Audit(AuditArgs { command: Some(AuditCommand::Evidence { file, key }), .. }) => evidence(&file, &key),
         Command::Audit(args) => audit(&Setup::load(&cli.config)?, &args),
@@ -189,10 +189,7 @@ fn advise(setup: &Setup, command: &AdviseCommand) -> Result<u8, Failure> {
     let log = setup.log()?;
     let syncer = setup.syncer(&log, &lock, false);
     let said = block_on(crate::advise::advise(&syncer, command, &*signer, time::now(), signing.wait));
-    let proof = said.map_err(|error| Failure::Other(error.into()))?.map_err(|error| match error {
-        AdviseError::Sync(error) => setup.keep_evidence(error),
-        error => Failure::Advise(error),
-    })?;
+    let proof = said.map_err(|error| Failure::Other(error.into()))?.map_err(|error| setup.not_said(error))?;
     println!("published as entry {} of {}", proof.index, proof.checkpoint.checkpoint.origin);
     Ok(exit::CLEAN)
 }
@@ -270,10 +267,19 @@ pub fn print(report: &Report, output: OutputArgs) -> Result<u8, Failure> {
         return Ok(report.status());
     }
     let text = render::render(report, output.format(), output.verbose);
+    write_out(&text)?;
+    Ok(report.status())
+}
+
+/// Writes to standard output.
+///
+/// # Errors
+/// If that fails for another reason than that nobody reads.
+pub fn write_out(text: &str) -> Result<(), Failure> {
     match std::io::stdout().write_all(text.as_bytes()) {
         // Whoever closed the pipe has read enough; the status still tells.
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::Other(error.into())),
-        _ => Ok(report.status()),
+        _ => Ok(()),
     }
 }
 

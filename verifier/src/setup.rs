@@ -10,6 +10,7 @@ use tlog::Policy;
 use tlog::evidence::Evidence;
 
 use crate::accept::Accept;
+use crate::advise::AdviseError;
 use crate::cache::{Cache, CacheLock};
 use crate::config::{Config, Rules};
 use crate::coverage::Coverage;
@@ -80,7 +81,8 @@ impl Setup {
     pub fn syncer<'a>(&'a self, log: &'a LogClient, lock: &'a CacheLock, full: bool) -> Syncer<'a> {
         let Self { config, rules, policy, cache, .. } = self;
         let mirror = full.then(|| Mirror::new(cache));
-        Syncer { log, policy, roles_pin: config.roles_sha256, vendors: &rules.vendors, cache, lock, mirror }
+        let (vendors, repositories) = (rules.vendors.as_slice(), &rules.repositories);
+        Syncer { log, policy, roles_pin: config.roles_sha256, vendors, repositories, cache, lock, mirror }
     }
 
     /// A fork's evidence goes into the cache; the message names the file.
@@ -88,6 +90,14 @@ impl Setup {
         match error {
             SyncError::Follow(FollowError::Fork(evidence)) => self.convicted(&evidence),
             error => Failure::Sync(error),
+        }
+    }
+
+    /// Why something was not said; a fork's evidence is kept.
+    pub fn not_said(&self, error: AdviseError) -> Failure {
+        match error {
+            AdviseError::Sync(error) => self.keep_evidence(error),
+            error => Failure::Advise(error),
         }
     }
 

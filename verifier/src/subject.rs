@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use attest::judge::{Attester, Claim, ClaimVerdict, PackageClaims, observations_for};
+use attest::judge::{Attester, Claim, ClaimVerdict, InForce, PackageClaims, observations_for};
 use attest::manifest::unescape_path;
 use attest::predicate::Observed;
 use attest::{Manifest, Purl};
@@ -187,24 +187,30 @@ impl Subject {
         let mut seen: Vec<u64> = Vec::new();
         for package in packages {
             for warning in knowledge.advisories().about(&purl, package) {
-                let advisory = &warning.advisory;
-                if seen.contains(&advisory.sequence) {
+                if seen.contains(&warning.advisory.sequence) {
                     continue;
                 }
-                seen.push(advisory.sequence);
-                let kind = if warning.confirmed { Kind::Warned } else { Kind::Unconfirmed };
-                let why = format!(
-                    "{} ({:?}): {} Advice: {} See {}.",
-                    advisory.id,
-                    advisory.severity,
-                    sentence(&advisory.summary),
-                    sentence(&advisory.advice),
-                    advisory.reference
-                );
-                self.findings.push(Finding::new(kind, why).of(&self.label).attested(&attested(&warning.attesters)));
+                seen.push(warning.advisory.sequence);
+                self.findings.push(self::warning(warning).of(&self.label));
             }
         }
     }
+}
+
+/// A warning in force as a finding: confirmed by enough of the security team, or only shown.
+#[must_use]
+pub fn warning(entry: &InForce) -> Finding {
+    let advisory = &entry.advisory;
+    let kind = if entry.confirmed { Kind::Warned } else { Kind::Unconfirmed };
+    let why = format!(
+        "{} ({:?}): {} Advice: {} See {}.",
+        advisory.id,
+        advisory.severity,
+        sentence(&advisory.summary),
+        sentence(&advisory.advice),
+        advisory.reference
+    );
+    Finding::new(kind, why).attested(&attested(&entry.attesters))
 }
 
 /// The package URLs under which a package may be attested.

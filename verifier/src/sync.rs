@@ -21,6 +21,7 @@ use crate::full::{Mirror, names_of};
 use crate::knowledge::{Knowledge, KnowledgeError, verify_checkpoint};
 use crate::manifests::fits;
 use crate::merge::{carry, join};
+use crate::repo::{self, rules::RepositoryRules};
 use crate::subject::purls;
 
 /// Why the cache was not brought up to date. What it held before still stands.
@@ -98,6 +99,8 @@ pub struct Syncer<'a> {
     pub roles_pin: Hash,
     /// Namespaces that the policy restricts lookups to; empty: those of the roles.
     pub vendors: &'a [String],
+    /// Which repositories are which, where their indexes do not say it.
+    pub repositories: &'a RepositoryRules,
     /// Where to keep it.
     pub cache: &'a Cache,
     /// The right to.
@@ -273,7 +276,9 @@ impl Syncer<'_> {
         // The roles say whose names to ask for.
         let control = self.learn(&before, &[]).await?;
         let mut names: BTreeSet<String> = extra.iter().cloned().collect();
-        names.extend(installed_names(roots, &self.namespaces(&self.know(&control)?))?);
+        let known = self.know(&control)?;
+        names.extend(installed_names(roots, &self.namespaces(&known))?);
+        names.extend(repo::subjects(roots, self, &known));
         if !prune {
             names.extend(control.coverage.subjects().cloned());
         }

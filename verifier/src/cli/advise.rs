@@ -3,30 +3,25 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use tlog::Hash;
 
 /// `tally advise`.
 #[derive(Debug, Subcommand)]
 pub enum AdviseCommand {
-    /// Warn of packages
+    /// Warn of packages, of package files, or of indexes of repositories
     #[command(
-        after_help = "Example:\n  tally advise warn --key team.key --id TSA-2026-0001 --package pkg:deb/debian/openssl --severity high \\\n    --reference CVE-2026-0001 --summary \"keys can be guessed\" --advice \"upgrade to 3.0.17-1\" --before 3.0.17-1"
+        after_help = "Examples:\n  tally advise warn --key team.key --id TSA-2026-0002 --repository rpm/opensuse/tumbleweed --digest 5bfc…8d08 --severity critical \\\n    --reference https://example.com/2 --summary \"the snapshot is broken\" --advice \"wait for the next one\"\n  tally advise warn --key team.key --id TSA-2026-0001 --package pkg:deb/debian/openssl --severity high \\\n    --reference CVE-2026-0001 --summary \"keys can be guessed\" --advice \"upgrade to 3.0.17-1\" --before 3.0.17-1"
     )]
     Warn {
         /// What is said
         #[command(flatten)]
         text: AdviseText,
-        /// A pattern of package URLs, such as pkg:deb/debian/openssl; can be given several times
-        #[arg(long, required = true, value_name = "PATTERN")]
-        package: Vec<String>,
+        /// Of what
+        #[command(flatten)]
+        what: AffectedArgs,
         /// How bad it is
         #[arg(long)]
         severity: SeverityArg,
-        /// The first affected version; earlier ones are affected, too, if not given
-        #[arg(long, value_name = "VERSION")]
-        from: Option<String>,
-        /// The first version that is not affected any more
-        #[arg(long, value_name = "VERSION")]
-        before: Option<String>,
     },
     /// Withdraw a warning
     #[command(
@@ -54,6 +49,31 @@ pub enum AdviseCommand {
         #[command(flatten)]
         signing: SigningArgs,
     },
+}
+
+/// What is warned of: at least one pattern or digest.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub struct AffectedArgs {
+    /// A pattern of package URLs, such as pkg:deb/debian/openssl; can be given several times
+    #[arg(long, value_name = "PATTERN")]
+    pub package: Vec<String>,
+    /// A pattern of repositories, such as deb/debian/bookworm or rpm/opensuse/*; can be given several times
+    #[arg(long, value_name = "PATTERN", conflicts_with_all = ["from", "before"])]
+    pub repository: Vec<String>,
+    /// Only package files, or indexes, with this SHA-256; can be given several times
+    #[arg(long, value_name = "SHA256", value_parser = digest)]
+    pub digest: Vec<Hash>,
+    /// The first affected version; earlier ones are affected, too, if not given
+    #[arg(long, value_name = "VERSION", requires = "package")]
+    pub from: Option<String>,
+    /// The first version that is not affected any more
+    #[arg(long, value_name = "VERSION", requires = "package")]
+    pub before: Option<String>,
+}
+
+fn digest(text: &str) -> Result<Hash, &'static str> {
+    Hash::from_hex(text).ok_or("not 64 lowercase hexadecimal digits")
 }
 
 /// What an advisory says.
