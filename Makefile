@@ -6,11 +6,12 @@ SOAK_SECONDS ?= 120
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 TOOLS = cc podman runc debootstrap mmdebstrap minisign bsdtar mtree strace faketime gpgv gpg apt-ftparchive dpkg-deb python3 systemd-analyze unshare setcap curl xz zstd ip rpmbuild rpm2cpio pacman ssh-agent openssl
 
-.PHONY: help build demo acceptance gate interop test lint unit no-std fuzz soak crash bench bench-large bench-fsck bench-verify bench-foreign audit-large deps clean
+.PHONY: help build demo acceptance gate repo-states interop test lint unit no-std fuzz soak crash bench bench-large bench-fsck bench-verify bench-foreign audit-large deps clean
 
 help:
 	@echo "make demo    the main job on real packages: log, witnesses, builders, verdicts"
 	@echo "make acceptance  every package of a whole root through real builders, then flipped bytes: a quarter of an hour"
+	@echo "make repo-states  six promises about repositories, kept and broken before a real zypper: two minutes"
 	@echo "make gate    apt inside a bootstrapped Debian root, stopped and let through: a few minutes"
 	@echo "make interop litewitness, Sunlight, Tessera, sigsum and the Go tools against ours, in a Debian root: minutes the first time"
 	@echo "make test    lint, the core without std, all tests"
@@ -43,6 +44,9 @@ gate: deps
 
 interop: deps
 	CARGO="$(CARGO)" .ci/interop
+
+repo-states: deps
+	$(CARGO) test --locked -p tally --test zypper -- --ignored --nocapture
 
 test: deps lint no-std unit
 

@@ -5,41 +5,13 @@ mod world;
 use std::fs;
 use std::path::PathBuf;
 
-use attest::predicate::{Action, Advisory, Affected, RepositoryState, Severity};
-use attest::roles::{KeyState, RoleKey, Vendor};
-use attest::{Predicate, Statement, Subject};
-use package::repository::Index;
-use tlog::{Hash, KeyKind, Signer as _};
-use world::{Outcome, World, key, now};
+use attest::predicate::{Action, Affected};
+use attest::roles::KeyState;
+use tlog::Hash;
+use world::repositories::{Admin, RULES, SUSE, advise, repomd, role, see, world};
+use world::{Outcome, World, now};
 
 const DEBIAN: &str = "deb/debian/bookworm";
-const SUSE: &str = "rpm/opensuse/tumbleweed";
-const RULES: &str =
-    "builders = 2\nmax_age = \"1h\"\n[[repositories.list]]\nname = \"rpm/opensuse/tumbleweed\"\nalias = \"oss\"\nmax_age = \"3d\"\n";
-
-fn role(name: &str, scopes: &[&str]) -> RoleKey {
-    RoleKey::active(key(name, KeyKind::Ed25519).key().clone(), scopes).unwrap()
-}
-
-/// Builders for everything, one admin for openSUSE, none for Debian.
-fn world() -> World {
-    let world = World::with_roles(|roles| {
-        roles.builders.iter_mut().for_each(|builder| {
-            *builder = RoleKey { scopes: vec!["pkg:*"].iter().map(|text| attest::Scope::parse(text).unwrap()).collect(), ..builder.clone() }
-        });
-        roles.admins = vec![role("admin", &["pkg:rpm/opensuse/*"])];
-        roles.vendors.push(Vendor { kind: "rpm".into(), namespace: "opensuse".into(), origin: "openSUSE".into() });
-    });
-    world.configure(RULES);
-    world
-}
-
-/// A master index of that time.
-fn repomd(time: u64) -> String {
-    format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<repomd xmlns=\"http://linux.duke.edu/metadata/repo\">\n  <revision>{time}</revision>\n</repomd>\n"
-    )
-}
 
 /// A clear-signed index; the signature is not looked at.
 fn in_release(date: &str, until: &str) -> String {
@@ -47,38 +19,6 @@ fn in_release(date: &str, until: &str) -> String {
         "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nOrigin: Debian\nSuite: oldstable\nCodename: bookworm\nDate: {date}\n{until}SHA256:\n \
          e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 0 main/x\n-----BEGIN PGP SIGNATURE-----\n\nx\n-----END PGP SIGNATURE-----\n"
     )
-}
-
-fn seen(name: &str, index: &str) -> Statement {
-    let read = Index::read(index.as_bytes(), "").unwrap();
-    let state = RepositoryState::seen(&read.name, read.date, read.valid_until);
-    let subject = Subject::new(RepositoryState::subject_of(name), Hash::digest(index.as_bytes()));
-    Statement { subject, predicate: Predicate::RepositoryState(state) }
-}
-
-fn see(world: &mut World, name: &str, index: &str, who: &[&str]) {
-    who.iter().for_each(|who| {
-        world.say(who, &seen(name, index));
-    });
-}
-
-/// Registers indexes, each after the one before.
-struct Admin {
-    key: &'static str,
-    end: Option<(u64, Hash)>,
-}
-
-impl Admin {
-    fn new() -> Self {
-        Self { key: "admin", end: None }
-    }
-
-    fn register(&mut self, world: &mut World, name: &str, index: &str) {
-        let Statement { subject, predicate: Predicate::RepositoryState(state) } = seen(name, index) else { panic!("a state") };
-        let statement = Statement { subject, predicate: Predicate::RepositoryState(state.registered(self.end)) };
-        let (_, payload) = world.say(self.key, &statement);
-        self.end = Some((self.end.map_or(0, |(sequence, _)| sequence) + 1, payload));
-    }
 }
 
 fn file(world: &World, name: &str, text: &str) -> PathBuf {
@@ -158,7 +98,7 @@ fn a_frozen_mirror_fails_after_the_largest_age() {
     let outcome = check(&world, &new);
     assert_eq!((outcome.status, findings(&outcome)), (3, vec!["stale-head".to_owned()]));
     // The admin registers nothing new: the index is too old for the policy.
-    let (mut world, mut admin) = (self::world(), Admin::new());
+    let (mut world, mut admin) = (world::repositories::world(), Admin::new());
     let old = repomd(now() - 4 * 86_400);
     see(&mut world, SUSE, &old, &["builder-1", "builder-2"]);
     admin.register(&mut world, SUSE, &old);
@@ -215,21 +155,6 @@ fn each_builder_below_the_threshold_fails() {
         assert_eq!(outcome.status, status, "{who:?}: {outcome:?}");
         assert_eq!(findings(&outcome), if status == 0 { vec![] } else { vec!["too-few-builders".to_owned()] });
     }
-}
-
-fn advise(world: &mut World, action: Action, affected: Vec<Affected>, before: Option<Hash>) -> Hash {
-    let advisory = Advisory {
-        action,
-        advice: "Wait for the next snapshot".into(),
-        affected,
-        id: "TSA-7".into(),
-        previous: before,
-        reference: "https://example.com/7".into(),
-        sequence: if before.is_some() { 2 } else { 1 },
-        severity: Severity::Critical,
-        summary: "The snapshot is broken".into(),
-    };
-    world.say("security", &Statement { subject: advisory.subject(), predicate: Predicate::Advisory(advisory) }).1
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub mod packages;
+pub mod repositories;
 pub mod served;
 pub mod server;
 
