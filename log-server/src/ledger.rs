@@ -102,6 +102,8 @@ pub struct Ledger {
     /// The committed checkpoint's bytes as stored, for the next swap.
     pub(crate) committed_bytes: Vec<u8>,
     pub(crate) published: Option<Published>,
+    /// Of the bundles of earlier rounds, to be used again.
+    pub(crate) spare: Vec<Vec<u8>>,
 }
 
 impl Ledger {
@@ -135,14 +137,14 @@ impl Ledger {
         self.keys.clone()
     }
 
-    /// Grows the committed tree by `entries`, whose leaf hashes were taken before, verifies the growth and signs it for the time `now`, or for the previous
-    /// checkpoint's if that is later. Writes nothing.
-    pub fn prepare(&self, entries: &[&[u8]], hashes: Vec<Hash>, now: u64) -> Result<Round, LedgerError> {
+    /// Grows the committed tree by `entries`, whose leaf hashes were taken before, verifies the growth and signs it for the time
+    /// `now`, or for the previous checkpoint's if that is later. Writes nothing.
+    pub fn prepare(&mut self, entries: &[&[u8]], hashes: Vec<Hash>, now: u64) -> Result<Round, LedgerError> {
         Phase::Verify.begins();
         let old = self.committed.tree();
         let edge = verify::stored_edge(&*self.store, &old).map_err(LedgerError::NotCommitted)?;
         let refuse = |why: &str| LedgerError::NotCommitted(VerifyError::WrongGrowth(why.to_owned()));
-        let batch = edge.append_hashed(entries, hashes).map_err(|_| refuse("an entry is too long"))?;
+        let batch = edge.append_hashed(entries, hashes, &mut self.spare).map_err(|_| refuse("an entry is too long"))?;
         let stage = Stage::new(old, batch);
         let prover = verify::verify(&edge, &stage).map_err(LedgerError::NotCommitted)?;
         let checkpoint = self.keys.sign(stage.new, now.max(self.committed.time)).map_err(|_| refuse("the keys did not sign"))?;
@@ -153,7 +155,9 @@ impl Ledger {
     pub fn commit(&mut self, round: Round) -> Result<(Stage, Prover), LedgerError> {
         Phase::Stage.begins();
         let key = layout::stage(&round.tree());
-        self.store.put(&key, &round.stage.encode()).map_err(|error| {
+        let pieces = round.stage.pieces();
+        let pieces: Vec<&[u8]> = pieces.iter().map(|piece| &piece[..]).collect();
+        self.store.put_pieces(&key, &pieces).map_err(|error| {
             // Best effort: nothing refers to it, and the next start discards what is left.
             let _ = self.store.discard(&key);
             unstaged(&key, &error)
@@ -167,9 +171,26 @@ impl Ledger {
     }
 
     /// Makes the committed round's tiles and bundles durable.
-    pub fn spread(&self, stage: Stage) -> Result<(), LedgerError> {
+    pub fn spread(&mut self, stage: Stage) -> Result<(), LedgerError> {
         Phase::Spread.begins();
-        self.store.put_all(&stage.into_keyed()).map_err(|error| LedgerError::Unknown(format!("writing tiles: {error}")))
+        let bundles = stage.bundles.len();
+        let mut objects = stage.into_keyed();
+        self.store.put_all(&objects).map_err(|error| LedgerError::Unknown(format!("writing tiles: {error}")))?;
+        objects.truncate(bundles);
+        self.keep(objects);
+        Ok(())
+    }
+
+    /// Keeps the buffers of bundles for the next rounds, as many as are worth their memory.
+    fn keep(&mut self, bundles: Vec<(String, Vec<u8>)>) {
+        let mut held: usize = self.spare.iter().map(Vec::capacity).sum();
+        for (_, buffer) in bundles {
+            held += buffer.capacity();
+            if held > SPARE {
+                return;
+            }
+            self.spare.push(buffer);
+        }
     }
 
     /// Publishes the committed tree with these cosignatures, which satisfy the policy. Also replaces the published
@@ -205,6 +226,9 @@ impl Ledger {
         &self.committed.signed.checkpoint
     }
 }
+
+/// Most bytes of buffers that are kept between rounds: those of a usual round.
+const SPARE: usize = 4 << 20;
 
 /// A disk without room gets its time. After any other failure, that of an fsync above all, only a new start may use it: it writes
 /// everything that it relies on to new inodes.

@@ -68,7 +68,7 @@ impl Ledger {
             check_prefix(&*store, &published.tree, &committed.tree())?;
         }
         discard_stages(&*store, &committed.tree(), published.as_ref())?;
-        Ok(Self { store, keys, committed, committed_bytes, published })
+        Ok(Self { store, keys, committed, committed_bytes, published, spare: Vec::new() })
     }
 }
 

@@ -9,6 +9,8 @@
 //! sha256 <hex of everything before this line>
 //! ```
 
+use std::borrow::Cow;
+
 use tlog::{BundleId, Hash, Tile, Tree};
 
 use crate::layout;
@@ -50,19 +52,22 @@ impl Stage {
     /// The file's bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let total: usize = self.objects().map(|(path, bytes)| path.len() + bytes.len() + 16).sum();
-        let mut out = Vec::with_capacity(total + 300);
-        out.extend_from_slice(HEADER.as_bytes());
-        for tree in [&self.old, &self.new] {
-            out.extend_from_slice(format!("{} {}\n", tree.size, tree.root).as_bytes());
-        }
+        self.pieces().concat()
+    }
+
+    /// The same in pieces, of which the objects' are those that the stage holds.
+    #[must_use]
+    pub fn pieces(&self) -> Vec<Cow<'_, [u8]>> {
+        let line = |line: String| Cow::Owned(line.into_bytes());
+        let mut pieces = vec![Cow::Borrowed(HEADER.as_bytes())];
+        pieces.extend([&self.old, &self.new].map(|tree| line(format!("{} {}\n", tree.size, tree.root))));
         for (path, bytes) in self.objects() {
-            out.extend_from_slice(format!("{path} {}\n", bytes.len()).as_bytes());
-            out.extend_from_slice(bytes);
+            pieces.push(line(format!("{path} {}\n", bytes.len())));
+            pieces.push(Cow::Borrowed(bytes));
         }
-        let hash = Hash::digest(&out);
-        out.extend_from_slice(format!("sha256 {hash}\n").as_bytes());
-        out
+        let hash = Hash::digest_pieces(&pieces);
+        pieces.push(line(format!("sha256 {hash}\n")));
+        pieces
     }
 
     /// Reads the file and checks that it holds exactly the objects that the growth demands. The contents are judged by
@@ -90,7 +95,7 @@ impl Stage {
         bundles.chain(self.tiles.iter().map(|(id, bytes)| (id.path(), bytes)))
     }
 
-    /// Store keys and bytes of all objects.
+    /// Store keys and bytes of all objects, bundles first.
     #[must_use]
     pub fn into_keyed(self) -> Vec<(String, Vec<u8>)> {
         let bundles = self.bundles.into_iter().map(|(id, bytes)| (layout::bundle(&id), bytes));

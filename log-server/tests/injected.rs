@@ -22,7 +22,7 @@ use tlog::{SignedCheckpoint, VerifierKey};
 /// What the calls of the issue are called today.
 const CALLS: [(&str, &str); 8] = [
     ("openat", "openat,openat2"),
-    ("write", "write,pwrite64"),
+    ("write", "write,pwrite64,writev"),
     ("fsync", "fsync,fdatasync"),
     ("rename", "rename,renameat,renameat2"),
     ("link", "link,linkat"),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, IoSlice, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -59,19 +59,25 @@ impl Calls {
         }
     }
 
-    /// A new file with these bytes, fsynced.
-    pub(crate) fn write_new(&self, path: &Path, value: &[u8]) -> io::Result<()> {
+    /// A new file with these pieces one after the other, not yet durable.
+    pub(crate) fn write_new(&self, path: &Path, pieces: &[&[u8]]) -> io::Result<File> {
         let mut created = None;
         self.call(Call::Create(path), || {
             created = Some(OpenOptions::new().write(true).create_new(true).open(path)?);
             Ok(())
         })?;
         let mut file = created.ok_or(io::ErrorKind::NotFound)?;
-        self.call(Call::Write(path, value), || file.write_all(value))?;
-        self.sync_file(&file, path)
+        match &self.watch {
+            None => write_all(&mut file, pieces)?,
+            Some(_) => {
+                let value = pieces.concat();
+                self.call(Call::Write(path, &value), || file.write_all(&value))?;
+            }
+        }
+        Ok(file)
     }
 
-    fn sync_file(&self, file: &File, path: &Path) -> io::Result<()> {
+    pub(crate) fn sync_file(&self, file: &File, path: &Path) -> io::Result<()> {
         self.call(Call::SyncFile(path), || file.sync_all())
     }
 
@@ -130,6 +136,23 @@ impl fmt::Debug for Calls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Calls").field("watched", &self.watch.is_some()).finish()
     }
+}
+
+/// Whole pieces in few calls, without putting them together first.
+fn write_all(file: &mut File, pieces: &[&[u8]]) -> io::Result<()> {
+    let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+    let mut rest = &mut slices[..];
+    // Empty pieces at the front would look like a disk that takes nothing.
+    IoSlice::advance_slices(&mut rest, 0);
+    while !rest.is_empty() {
+        match file.write_vectored(rest) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut rest, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {

@@ -2,7 +2,8 @@
 //!
 //! Which system calls happen, in which order, for one written object:
 //!
-//! 1. a temporary file in `.tmp` (same file system) is created, written and fsynced;
+//! 1. a temporary file in `.tmp` (same file system) is created, written and fsynced (in [`Store::put_all`]: all of them are written,
+//!    then all are fsynced);
 //! 2. the object's directory is created where missing, and each new directory's parent is fsynced;
 //! 3. the temporary is renamed to the object (`RENAME_NOREPLACE` for [`Store::put`], so that two writers cannot overwrite each other);
 //! 4. the object's directory, open since before the rename, is fsynced.
@@ -12,19 +13,22 @@
 //! start.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use rustix::fs::RenameFlags;
+use rustix::fs::{Advice, RenameFlags, fadvise};
 
 use crate::calls::{Calls, OpenDirectory, Watch};
 use crate::{Store, Swap, check_key, differs};
 
 /// Where temporary files live, below the store's root: a name that no key can have.
 const TEMPORARY: &str = ".tmp";
+
+/// Objects of a round that are written before the first of them is synced; each is an open file meanwhile.
+const AT_ONCE: usize = 64;
 
 /// Objects as files below one directory.
 #[derive(Debug)]
@@ -101,19 +105,20 @@ impl Directory {
         Ok(self.root.join(key))
     }
 
-    /// Step 1: the bytes in a fsynced temporary file.
-    fn stage(&self, value: &[u8]) -> io::Result<Temporary<'_>> {
+    /// Step 1 without the fsync.
+    fn write(&self, pieces: &[&[u8]]) -> io::Result<Temporary<'_>> {
         let number = self.temporaries.fetch_add(1, Ordering::Relaxed);
         let path = self.root.join(TEMPORARY).join(format!("{}-{number}", std::process::id()));
         // A left-over of an earlier process with this number is in nobody's use: the directory's lock is held.
         self.calls.remove(&path)?;
-        let temporary = Temporary { calls: &self.calls, path, is_placed: false };
-        self.calls.write_new(&temporary.path, value)?;
+        let mut temporary = Temporary { calls: &self.calls, path, file: None, is_placed: false };
+        temporary.file = Some(self.calls.write_new(&temporary.path, pieces)?);
         Ok(temporary)
     }
 
-    /// Steps 2 and 3; the caller syncs the returned directory.
+    /// The rest of step 1, then 2 and 3; the caller syncs the returned directory.
     fn place(&self, mut temporary: Temporary<'_>, path: &Path, flags: RenameFlags) -> io::Result<OpenDirectory> {
+        temporary.sync()?;
         let parent = path.parent().unwrap_or(&self.root);
         self.make_directory(parent)?;
         let directory = Calls::open_directory(parent)?;
@@ -151,23 +156,51 @@ impl Directory {
         Calls::open_directory(parent)
     }
 
-    /// One object of a put, up to but without the directory's fsync.
-    fn put_unsynced(&self, key: &str, value: &[u8]) -> io::Result<OpenDirectory> {
+    /// One object of a put, written where it is not there yet.
+    fn prepare(&self, key: &str, pieces: &[&[u8]]) -> io::Result<Prepared<'_>> {
         let path = self.path(key)?;
-        if let Some(stored) = self.calls.read(&path)? {
-            return self.confirm(key, &path, &stored, value);
+        match self.calls.read(&path)? {
+            Some(stored) => self.confirm(key, &path, &stored, &pieces.concat()).map(Prepared::There),
+            None => Ok(Prepared::Written(self.write(pieces)?, path)),
         }
-        match self.place(self.stage(value)?, &path, RenameFlags::NOREPLACE) {
+    }
+
+    /// The rest of it, up to but without the directory's fsync.
+    fn finish(&self, key: &str, pieces: &[&[u8]], prepared: Prepared<'_>) -> io::Result<OpenDirectory> {
+        let (temporary, path) = match prepared {
+            Prepared::There(directory) => return Ok(directory),
+            Prepared::Written(temporary, path) => (temporary, path),
+        };
+        match self.place(temporary, &path, RenameFlags::NOREPLACE) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let stored = self.calls.read(&path)?.ok_or(error)?;
-                self.confirm(key, &path, &stored, value)
+                self.confirm(key, &path, &stored, &pieces.concat())
             }
             placed => placed,
         }
     }
 
+    /// Writes all before it syncs the first: the file system makes them durable together.
+    fn put_some(&self, objects: &[(String, Vec<u8>)]) -> io::Result<()> {
+        // The caller cannot know which of them failed.
+        let named = |key: &str, error: io::Error| io::Error::new(error.kind(), format!("{key}: {error}"));
+        let prepare = |(key, value): &(String, Vec<u8>)| self.prepare(key, &[value]).map_err(|error| named(key, error));
+        let prepared = objects.iter().map(prepare).collect::<io::Result<Vec<_>>>()?;
+        prepared.iter().for_each(Prepared::begin_writing_back);
+        let mut directories = BTreeSet::new();
+        let mut open = Vec::new();
+        for ((key, value), prepared) in objects.iter().zip(prepared) {
+            let directory = self.finish(key, &[value], prepared).map_err(|error| named(key, error))?;
+            // One fsync per directory, on a descriptor that was open before its first rename.
+            if directories.insert(key.rsplit_once('/').map_or("", |(parent, _)| parent)) {
+                open.push(directory);
+            }
+        }
+        open.iter().try_for_each(|directory| self.calls.sync_directory(directory))
+    }
+
     fn replace(&self, path: &Path, value: &[u8]) -> io::Result<()> {
-        self.calls.sync_directory(&self.place(self.stage(value)?, path, RenameFlags::empty())?)
+        self.calls.sync_directory(&self.place(self.write(&[value])?, path, RenameFlags::empty())?)
     }
 }
 
@@ -177,22 +210,15 @@ impl Store for Directory {
     }
 
     fn put(&self, key: &str, value: &[u8]) -> io::Result<()> {
-        self.calls.sync_directory(&self.put_unsynced(key, value)?)
+        self.put_pieces(key, &[value])
+    }
+
+    fn put_pieces(&self, key: &str, pieces: &[&[u8]]) -> io::Result<()> {
+        self.calls.sync_directory(&self.finish(key, pieces, self.prepare(key, pieces)?)?)
     }
 
     fn put_all(&self, objects: &[(String, Vec<u8>)]) -> io::Result<()> {
-        let mut directories = BTreeSet::new();
-        let mut open = Vec::new();
-        for (key, value) in objects {
-            // The caller cannot know which of them failed.
-            let named = |error: io::Error| io::Error::new(error.kind(), format!("{key}: {error}"));
-            let directory = self.put_unsynced(key, value).map_err(named)?;
-            // One fsync per directory, on a descriptor that was open before its first rename.
-            if directories.insert(key.rsplit_once('/').map_or("", |(parent, _)| parent)) {
-                open.push(directory);
-            }
-        }
-        open.iter().try_for_each(|directory| self.calls.sync_directory(directory))
+        objects.chunks(AT_ONCE).try_for_each(|some| self.put_some(some))
     }
 
     fn swap(&self, key: &str, old: Option<&[u8]>, new: &[u8]) -> io::Result<Swap> {
@@ -269,11 +295,39 @@ impl Drop for Taken<'_> {
     }
 }
 
+/// An object on its way to its name.
+enum Prepared<'a> {
+    /// It was there, and is durable once this directory is synced.
+    There(OpenDirectory),
+    /// Written, and to be placed there.
+    Written(Temporary<'a>, PathBuf),
+}
+
+impl Prepared<'_> {
+    fn begin_writing_back(&self) {
+        if let Self::Written(Temporary { file: Some(file), .. }, _) = self {
+            // Advice that makes the kernel start writing, so that the first fsync does not wait for each file in turn.
+            let _ = fadvise(file, 0, None, Advice::DontNeed);
+        }
+    }
+}
+
 /// A file that is removed unless it was renamed away.
 struct Temporary<'a> {
     calls: &'a Calls,
     path: PathBuf,
+    /// Until it is synced.
+    file: Option<File>,
     is_placed: bool,
+}
+
+impl Temporary<'_> {
+    fn sync(&mut self) -> io::Result<()> {
+        match self.file.take() {
+            Some(file) => self.calls.sync_file(&file, &self.path),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Drop for Temporary<'_> {

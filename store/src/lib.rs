@@ -44,6 +44,11 @@ pub trait Store: Send + Sync {
     /// [`io::ErrorKind::AlreadyExists`], and the stored ones stay.
     fn put(&self, key: &str, value: &[u8]) -> io::Result<()>;
 
+    /// [`Store::put`] of these pieces one after the other, for those who would have to put them together first.
+    fn put_pieces(&self, key: &str, pieces: &[&[u8]]) -> io::Result<()> {
+        self.put(key, &pieces.concat())
+    }
+
     /// [`Store::put`] for all the objects of one round, each as bytes under its key. After an `Err` any of them may be there.
     fn put_all(&self, objects: &[(String, Vec<u8>)]) -> io::Result<()>;
 
@@ -68,6 +73,9 @@ impl<S: Store + ?Sized> Store for std::sync::Arc<S> {
     }
     fn put(&self, key: &str, value: &[u8]) -> io::Result<()> {
         (**self).put(key, value)
+    }
+    fn put_pieces(&self, key: &str, pieces: &[&[u8]]) -> io::Result<()> {
+        (**self).put_pieces(key, pieces)
     }
     fn put_all(&self, objects: &[(String, Vec<u8>)]) -> io::Result<()> {
         (**self).put_all(objects)

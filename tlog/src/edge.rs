@@ -79,12 +79,13 @@ impl Edge {
 
     /// Grows the tree by `entries`. Pure: nothing is written, `self` is unchanged.
     pub fn append(&self, entries: &[&[u8]]) -> Result<Batch, BundleError> {
-        self.append_hashed(entries, entries.iter().map(|entry| hash_leaf(entry)).collect())
+        self.append_hashed(entries, entries.iter().map(|entry| hash_leaf(entry)).collect(), &mut Vec::new())
     }
 
     /// As [`Edge::append`], with the entries' leaf hashes computed before (on other threads, when they were admitted). They
-    /// are taken as they are; [`Edge::check`] hashes the bytes again.
-    pub fn append_hashed(&self, entries: &[&[u8]], leaves: Vec<Hash>) -> Result<Batch, BundleError> {
+    /// are taken as they are; [`Edge::check`] hashes the bytes again. Bundles are written into the buffers of `spare` as long as
+    /// there are any, whatever these hold: memory that was in use before costs less than new memory.
+    pub fn append_hashed(&self, entries: &[&[u8]], leaves: Vec<Hash>, spare: &mut Vec<Vec<u8>>) -> Result<Batch, BundleError> {
         if leaves.len() != entries.len() {
             return Err(BundleError::WrongCount);
         }
@@ -97,7 +98,7 @@ impl Edge {
             growth.push(*leaf, &mut |tile, hashes| tiles.push((tile, tile_bytes(hashes)))).map_err(|_| BundleError::TreeFull)?;
         }
         tiles.extend(self.grown_partials(&growth).map(|(tile, hashes)| (tile, tile_bytes(hashes))));
-        let bundles = self.fill_bundles(entries)?;
+        let bundles = self.fill_bundles(entries, spare)?;
         let bundle = match bundles.last() {
             Some((id, bytes)) if id.width() < Tile::FULL => bytes.clone(),
             Some(_) => Vec::new(),
@@ -142,14 +143,16 @@ impl Edge {
     }
 
     /// The bundles that `entries` fill, starting with the partial one. Each entry is copied once.
-    fn fill_bundles(&self, entries: &[&[u8]]) -> Result<Vec<(BundleId, Vec<u8>)>, BundleError> {
+    fn fill_bundles(&self, entries: &[&[u8]], spare: &mut Vec<Vec<u8>>) -> Result<Vec<(BundleId, Vec<u8>)>, BundleError> {
         let old_size = self.growth.size();
         let new_size = u64::try_from(entries.len()).ok().and_then(|count| old_size.checked_add(count)).ok_or(BundleError::TreeFull)?;
         let mut bundles = Vec::with_capacity(entries.len() / 256 + 2);
         let (mut rest, mut before, mut present) = (entries, self.bundle.as_slice(), usize::try_from(old_size % 256).unwrap_or(0));
         for id in BundleId::grown(old_size, new_size) {
             let (now, later) = rest.split_at_checked(usize::from(id.width()) - present).ok_or(BundleError::WrongCount)?;
-            let mut bytes = Vec::with_capacity(before.len() + now.iter().map(|entry| 2 + entry.len()).sum::<usize>());
+            let mut bytes = spare.pop().unwrap_or_default();
+            bytes.clear();
+            bytes.reserve_exact(before.len() + now.iter().map(|entry| 2 + entry.len()).sum::<usize>());
             bytes.extend_from_slice(before);
             now.iter().try_for_each(|entry| bundle::push(&mut bytes, entry))?;
             bundles.push((id, bytes));

@@ -30,6 +30,14 @@ impl Hash {
         Self(Sha256::digest(data).into())
     }
 
+    /// [`Hash::digest`] of these pieces one after the other.
+    #[must_use]
+    pub fn digest_pieces<P: AsRef<[u8]>>(pieces: impl IntoIterator<Item = P>) -> Self {
+        let mut hasher = Sha256::new();
+        pieces.into_iter().for_each(|piece| hasher.update(piece.as_ref()));
+        Self(hasher.finalize().into())
+    }
+
     /// The 32 bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {

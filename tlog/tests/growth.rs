@@ -106,7 +106,20 @@ fn an_entry_too_long_is_refused_and_the_longest_is_not() {
     let batch = Edge::empty().append(&[b"", &longest]).unwrap();
     assert_eq!(bundle::parse(&batch.bundles[0].1, 2).unwrap(), [b"".as_slice(), &longest]);
     assert_eq!(Edge::empty().append(&[b"", &too_long]).unwrap_err(), BundleError::TooLong);
-    assert_eq!(Edge::empty().append_hashed(&[b"a"], Vec::new()).unwrap_err(), BundleError::WrongCount);
+    assert_eq!(Edge::empty().append_hashed(&[b"a"], Vec::new(), &mut Vec::new()).unwrap_err(), BundleError::WrongCount);
+}
+
+#[test]
+fn what_used_buffers_hold_does_not_matter() {
+    let entries: Vec<Vec<u8>> = (0..700_u32).map(|n| n.to_be_bytes().to_vec()).collect();
+    let entries: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
+    let hashes = |entries: &[&[u8]]| entries.iter().map(|entry| tlog::hash_leaf(entry)).collect();
+    let edge = Edge::empty().append(&entries[..100]).unwrap().edge;
+    let new = edge.append(&entries[100..]).unwrap();
+    let mut spare = vec![vec![7; 9], vec![7; 100_000]];
+    let again = edge.append_hashed(&entries[100..], hashes(&entries[100..]), &mut spare).unwrap();
+    assert_eq!((again.tree, again.bundles, again.tiles), (new.tree, new.bundles, new.tiles));
+    assert!(spare.is_empty());
 }
 
 #[test]
