@@ -135,21 +135,31 @@ impl<M> Pool<M> {
         Ok(receiver)
     }
 
-    /// Blocks until a batch is due: the last one was taken `interval` ago and the first entry of this one has waited a tenth of
-    /// that for company, or `bytes` or `entries` are reached, or the pool is closed; at most `idle` while there is nothing.
+    /// Blocks until a batch is due: its first entry has waited a tenth of `interval` for company, and the last batch was taken
+    /// `interval` ago, or four times as long as its round took, or as long as that while nothing more comes; or a share of `bytes` or
+    /// `entries` is reached, or the pool is closed; at most `idle` while there is nothing. Called when a round is over.
     pub fn wait(&self, interval: Duration, bytes: usize, entries: usize, idle: Duration) {
-        let deadline = Instant::now() + idle;
+        let called = Instant::now();
         let mut inner = self.lock();
+        // What a round costs whatever its size, it costs less often where it costs more.
+        let took = inner.taken.map_or(Duration::ZERO, |taken| called.saturating_duration_since(taken).min(interval));
+        let look = interval / 20;
+        let (mut seen, mut since) = (inner.queue.len(), called);
         loop {
-            let paced = inner.taken.map(|taken| taken + interval);
-            let due = inner.first_arrival.map(|first| paced.unwrap_or(first).max(first + interval / 10));
             let now = Instant::now();
-            let full = inner.queued_bytes >= bytes || inner.queue.len() >= entries;
-            if full || inner.closed || now >= due.unwrap_or(deadline) {
+            if inner.queue.len() != seen {
+                (seen, since) = (inner.queue.len(), now);
+            }
+            // Those who ask again once they are answered have all come by then; others come all the time.
+            let rest = if now - since >= look { took } else { interval.min(REST * took) };
+            let paced = inner.taken.map(|taken| taken + rest);
+            let due = inner.first_arrival.map(|first| paced.unwrap_or(first).max(first + interval / 10));
+            let enough = inner.queued_bytes >= bytes / ENOUGH || inner.queue.len() >= entries.div_ceil(ENOUGH);
+            if enough || inner.closed || now >= due.unwrap_or(called + idle) {
                 return;
             }
-            // Arrivals in a begun batch wake nobody: a look every few milliseconds notices a full one.
-            let until = due.map_or(deadline, |due| due.min(now + Duration::from_millis(5)));
+            // Arrivals in a begun batch wake nobody: a look now and then notices them.
+            let until = due.map_or(called + idle, |due| due.min(now + look.max(SHORTEST)));
             inner = self.arrived.wait_timeout(inner, until - now).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
@@ -273,6 +283,12 @@ impl<M> Pool<M> {
 
 /// What an entry costs beside its leaf's bytes: its waiter, identity and places in the tables.
 const ENTRY_COST: usize = 256;
+/// Shortest time between two looks at the queue.
+const SHORTEST: Duration = Duration::from_millis(1);
+/// Between two batches passes this many times what the first one's round took.
+const REST: u32 = 4;
+/// A batch of this part of the largest one waits for no more: what a round costs whatever its size is little for each entry then.
+const ENOUGH: usize = 4;
 /// Most requests that wait for one entry.
 const MAX_JOINED: usize = 1_024;
 
@@ -324,6 +340,24 @@ mod tests {
         pool.put_back(rest);
         let rest: Vec<u8> = pool.take(1000, 100).iter().map(|entry| entry.leaf[0]).collect();
         assert_eq!(rest, [3, 4]);
+    }
+
+    #[test]
+    fn a_batch_that_is_large_enough_or_the_last_one_waits_no_longer() {
+        let (pool, never) = (Pool::new(100_000), Duration::from_secs(3_600));
+        let submit = |count: usize| (0..count).for_each(|_| drop(pool.submit(None, vec![0; 10], ()).unwrap()));
+        submit(3);
+        pool.wait(never, 80_000, 12, never);
+        assert_eq!(pool.take(1000, 100).len(), 3, "a quarter of the entries");
+        submit(3);
+        pool.wait(never, 120, 80_000, never);
+        assert_eq!(pool.take(1000, 100).len(), 3, "a quarter of the bytes");
+        submit(1);
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| pool.wait(never, 80_000, 80_000, never));
+            pool.close();
+            waits.join().unwrap();
+        });
     }
 
     #[test]

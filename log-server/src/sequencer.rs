@@ -106,6 +106,11 @@ impl<G: Gate> Sequencer<G> {
         self.reload.clone()
     }
 
+    /// Whether nothing is to be done until entries come, or until it is time for something.
+    fn is_between_rounds(&self) -> bool {
+        self.is_agreed && !self.parts.ledger.is_pending()
+    }
+
     /// Takes one step.
     pub fn turn(&mut self) -> Turn {
         if matches!(self.parts.shared.status(), Status::Stopped(_)) {
@@ -341,8 +346,9 @@ pub fn run<G: Gate>(mut sequencer: Sequencer<G>, drain: Duration) {
             }
         }
         match turn {
-            Turn::Worked => pause = FIRST_PAUSE,
-            Turn::Idle => {
+            Turn::Worked if !sequencer.is_between_rounds() => pause = FIRST_PAUSE,
+            Turn::Worked | Turn::Idle => {
+                pause = FIRST_PAUSE;
                 Phase::Collect.begins();
                 pool.wait(pace.interval, pace.batch_bytes, pace.batch_entries, IDLE);
             }
