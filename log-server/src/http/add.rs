@@ -19,8 +19,11 @@ pub async fn add<B: HttpBody<Data = Bytes> + Unpin>(app: &App, request: Request<
     let Door::Open(pool) = &app.door else { return Err(Problem::NotFound) };
     app.accepting()?;
     let wait = body::wait(request.uri().query())?;
-    let leaf = body::read(request, tlog::bundle::MAX_ENTRY, body::ENTRY_TIME).await?;
-    let receiver = pool.submit(None, leaf.to_vec(), ())?;
+    let receiver = {
+        // A piece of the connection's buffer, which is free again before the wait.
+        let leaf = body::read(request, tlog::bundle::MAX_ENTRY, body::ENTRY_TIME).await?;
+        pool.submit(None, leaf.to_vec(), ())?
+    };
     match tokio::time::timeout(wait, receiver).await {
         Err(_) => Ok(StatusCode::ACCEPTED.into_response()),
         Ok(outcome) => {

@@ -18,7 +18,8 @@ pub async fn read<B: HttpBody<Data = Bytes> + Unpin>(request: Request<B>, limit:
     if length(&request).is_some_and(|length| length > limit) {
         return Err(Problem::TooLarge(limit));
     }
-    tokio::time::timeout(time, collect(request.into_body(), limit)).await.map_err(|_| Problem::Slow)?
+    let expected = length(&request).unwrap_or(0);
+    tokio::time::timeout(time, collect(request.into_body(), expected, limit)).await.map_err(|_| Problem::Slow)?
 }
 
 /// What the request says of its body's length.
@@ -26,7 +27,7 @@ pub fn length<B>(request: &Request<B>) -> Option<usize> {
     request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok())
 }
 
-async fn collect<B: HttpBody<Data = Bytes> + Unpin>(mut body: B, limit: usize) -> Result<Bytes, Problem> {
+async fn collect<B: HttpBody<Data = Bytes> + Unpin>(mut body: B, expected: usize, limit: usize) -> Result<Bytes, Problem> {
     let mut all = BytesMut::new();
     let mut first = Bytes::new();
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
@@ -40,6 +41,10 @@ async fn collect<B: HttpBody<Data = Bytes> + Unpin>(mut body: B, limit: usize) -
         if first.is_empty() && all.is_empty() {
             first = chunk;
             continue;
+        }
+        if all.is_empty() {
+            // As much as it says, and not twice as much after a few doublings; nothing is touched before it comes.
+            all.reserve(expected.max(first.len() + chunk.len()));
         }
         all.extend_from_slice(&std::mem::take(&mut first));
         all.extend_from_slice(&chunk);

@@ -7,7 +7,7 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::State;
 use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use tlog::{TlogProof, hash_leaf};
+use tlog::{Hash, TlogProof, hash_leaf};
 use tokio::sync::oneshot::Receiver;
 
 use super::{App, Problem, body, problem, reads};
@@ -38,11 +38,14 @@ pub async fn submit<B: HttpBody<Data = Bytes> + Unpin>(app: &App, request: Reque
     let desk = app.desk()?.clone();
     app.accepting()?;
     let wait = body::wait(request.uri().query())?;
-    let leaf = body::read(request, attest::envelope::MAX_BYTES, body::ENTRY_TIME).await?;
-    // An envelope takes some fifty microseconds to check: not worth another thread.
-    let standing = admit(app, &desk, &leaf)?;
+    let (standing, submitted) = {
+        // A piece of the connection's buffer, which is free again before the wait.
+        let leaf = body::read(request, attest::envelope::MAX_BYTES, body::ENTRY_TIME).await?;
+        // An envelope takes some fifty microseconds to check: not worth another thread.
+        (admit(app, &desk, &leaf)?, hash_leaf(&leaf))
+    };
     match place(standing, wait).await? {
-        Some((index, view)) => proof(app, index, &view, &leaf),
+        Some((index, view)) => proof(app, index, &view, &submitted),
         None => Ok(StatusCode::ACCEPTED.into_response()),
     }
 }
@@ -75,9 +78,9 @@ pub async fn place(standing: Standing, wait: Duration) -> Result<Option<Place>, 
 
 /// The proof as C2SP tlog-proof. Where the key had signed the same payload before with other bytes, the proof is of the stored
 /// leaf, which then comes along as `extra`.
-fn proof(app: &App, index: u64, view: &View, submitted: &[u8]) -> Result<Response, Problem> {
+fn proof(app: &App, index: u64, view: &View, submitted: &Hash) -> Result<Response, Problem> {
     let (stored, proof) = prover::inclusion(&*prover::prover(&*app.store, view, &[index])?, index)?;
-    let extra = if stored == hash_leaf(submitted) { None } else { Some(Entries::new(&*app.store, view.tree.size).leaf(index)?) };
+    let extra = if stored == *submitted { None } else { Some(Entries::new(&*app.store, view.tree.size).leaf(index)?) };
     let text = TlogProof::encode_parts(extra.as_deref(), index, &proof, &view.note);
     Ok(reads::typed("text/plain; charset=utf-8", "no-store", text.into_bytes()))
 }
