@@ -2,6 +2,7 @@
 //! server.
 
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -210,6 +211,7 @@ impl Opened {
         let app = App {
             shared: shared.clone(),
             memory: Arc::new(Semaphore::new(MEMORY_KIB)),
+            batches: Semaphore::new(thread::available_parallelism().map_or(1, NonZero::get)),
             store,
             scrub: Arc::new(Board::open(&config.dir.join(layout::DAMAGED), metrics.scrub.clone())),
             metrics: metrics.clone(),

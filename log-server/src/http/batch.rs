@@ -44,7 +44,7 @@ pub async fn submit(State(app): State<Arc<App>>, request: Request<Body>) -> Resu
     let body = body::read(request, MAX_BODY, body::LARGE_TIME).await?;
     let deadline = Instant::now() + wait;
     let (shared, lines) = (app.clone(), split(&body)?);
-    let standings = tokio::task::spawn_blocking(move || admit_all(&shared, &body, &lines)).await.map_err(|_| Problem::Broken)?;
+    let standings = in_turn(&app, move || admit_all(&shared, &body, &lines)).await?;
     let mut places = Vec::with_capacity(standings.len());
     for standing in standings {
         places.push(match standing {
@@ -52,8 +52,16 @@ pub async fn submit(State(app): State<Arc<App>>, request: Request<Body>) -> Resu
             Err(problem) => Err(problem),
         });
     }
-    let text = tokio::task::spawn_blocking(move || answer(&app, places)).await.map_err(|_| Problem::Broken)??;
+    let shared = app.clone();
+    let text = in_turn(&app, move || answer(&shared, places)).await??;
     Ok(reads::typed("application/x-ndjson", "no-store", text.into_bytes()))
+}
+
+/// Does a batch's work on another thread when a processor is free for it: more at once would take no less time, but each its
+/// thread and that thread's memory.
+async fn in_turn<T: Send + 'static>(app: &App, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+    let _turn = app.batches.acquire().await.map_err(|_| Problem::Broken)?;
+    tokio::task::spawn_blocking(work).await.map_err(|_| Problem::Broken)
 }
 
 /// Byte ranges of the lines, without their line feeds.

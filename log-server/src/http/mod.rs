@@ -46,6 +46,8 @@ pub struct App {
     pub store: Arc<dyn Store>,
     /// Memory for the bodies of large requests, in KiB.
     pub memory: Arc<Semaphore>,
+    /// Batches that are worked on at once: as many as there are processors.
+    pub batches: Semaphore,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// What the scrub has found.
