@@ -5,7 +5,8 @@ mod common;
 use attest::judge::{Advisories, Judge, RepositoryStates};
 use attest::judge::{ClaimVerdict, Completeness, Judged, Leaf, Refusal, claims_for, completeness, judge_all, observations_for};
 use attest::predicate::{
-    Action, Advisory, Affected, Change, InstallObservation, Observed, Predicate, Rebuild, RebuildResult, RepositoryState, Severity,
+    Action, Advisory, Affected, Change, Environment, InstallObservation, Observed, Predicate, Rebuild, RebuildResult, RepositoryState,
+    Severity,
 };
 use attest::roles::{KeyState, Role, Roles};
 use attest::{Statement, Subject};
@@ -73,7 +74,7 @@ fn origin() -> Statement {
 }
 
 fn rebuild() -> Statement {
-    let rebuild = Rebuild { record: None, result: RebuildResult::Same, sha256: None, source: "attr 1:2.5.1-4".into() };
+    let rebuild = Rebuild::new("attr 1:2.5.1-4".into(), Environment::Derived, RebuildResult::Same);
     Statement::about_package(&purl(ATTR), hash("attr.deb"), Predicate::Rebuild(rebuild))
 }
 

@@ -3,8 +3,8 @@
 mod common;
 
 use attest::predicate::{
-    Action, Advisory, Affected, Change, ControlHead, InstallObservation, Kind, Observed, PackageFiles, PackageOrigin, Predicate, Rebuild,
-    RebuildResult, RepositoryState, RolesLeaf, Severity,
+    Action, Advisory, Affected, Change, ControlHead, Differs, Environment, FirstDifference, Imported, InstallObservation, Kind, Observed,
+    PackageFiles, PackageOrigin, Predicate, Rebuild, RebuildResult, RepositoryState, RolesLeaf, Severity,
 };
 use attest::statement::StatementError;
 use attest::{Envelope, Statement, Subject};
@@ -54,11 +54,24 @@ fn observation() -> InstallObservation {
     .0
 }
 
+/// A rebuild with every member that may stand beside the others.
+fn different() -> Rebuild {
+    let first = FirstDifference { member: "data.tar.xz".into(), path: Some("./usr/bin/attr".into()), what: Differs::Content };
+    Rebuild {
+        differing: vec!["gcc-12=12.2.0-14".into(), "make=4.3-4.1".into()],
+        first_difference: Some(first),
+        record: Some(hash("r")),
+        sha256: Some(hash("y")),
+        source_sha256: Some(hash("dsc")),
+        ..Rebuild::new("attr 1".into(), Environment::Differing, RebuildResult::Different)
+    }
+}
+
 /// One good statement of each kind, in the order of [`Kind::ALL`].
 fn all() -> Vec<Statement> {
     let own = |subject, predicate| Statement { subject, predicate };
     let leaf = RolesLeaf { signatures: vec![], text: "text\n".into() };
-    let rebuild = Rebuild { record: Some(hash("r")), result: RebuildResult::Different, sha256: Some(hash("y")), source: "attr 1".into() };
+    let rebuild = different();
     let name = RepositoryState::subject_name("deb", "debian", "bookworm-security");
     vec![
         claim(ATTR, "attr.deb", "m"),
@@ -283,7 +296,7 @@ fn bounds_of_chained_statements() {
 }
 
 #[test]
-fn bounds_of_observations_and_rebuilds() {
+fn bounds_of_observations() {
     let check = |observation| about(Predicate::InstallObservation(observation)).check();
     refused(
         &observation(),
@@ -306,15 +319,54 @@ fn bounds_of_observations_and_rebuilds() {
             |observation| observation.entries[3].link = Some("a b".into()),
         ],
     );
-    let good = Rebuild { record: None, result: RebuildResult::Same, sha256: None, source: "attr".into() };
+}
+
+#[test]
+fn bounds_of_rebuilds() {
     let check = |rebuild| about(Predicate::Rebuild(rebuild)).check();
     refused(
-        &good,
+        &Rebuild::new("attr".into(), Environment::Derived, RebuildResult::Same),
         check,
         &[
             |rebuild| rebuild.sha256 = Some(hash("x")),
             |rebuild| rebuild.result = RebuildResult::Different,
             |rebuild| rebuild.source = String::new(),
+            |rebuild| rebuild.record = Some(hash("x")),
+            |rebuild| rebuild.environment = Environment::Recorded,
+            |rebuild| rebuild.first_difference = different().first_difference,
+            |rebuild| rebuild.differing = different().differing,
+            |rebuild| rebuild.imported = Some(Imported { key: hash("k"), url: "http://r".into() }),
+        ],
+    );
+    refused(
+        &different(),
+        check,
+        &[
+            |rebuild| rebuild.record = None,
+            |rebuild| rebuild.differing.clear(),
+            |rebuild| rebuild.differing.reverse(),
+            |rebuild| rebuild.differing.push("make=4.3-4.1".into()),
+            |rebuild| rebuild.differing[0] = "gcc-12".into(),
+            |rebuild| rebuild.differing[0] = "gcc 12=1".into(),
+            |rebuild| rebuild.differing = (0..1_025).map(|number| format!("p{number:04}=1")).collect(),
+            |rebuild| rebuild.first_difference.as_mut().unwrap().member = "a\nb".into(),
+            |rebuild| rebuild.first_difference.as_mut().unwrap().path = Some("/usr/bin/attr".into()),
+            |rebuild| rebuild.first_difference.as_mut().unwrap().what = Differs::Encoding,
+        ],
+    );
+    let imported = Rebuild {
+        imported: Some(Imported { key: hash("k"), url: "http://r".into() }),
+        record: Some(hash("link")),
+        ..Rebuild::new("attr 1".into(), Environment::Imported, RebuildResult::Same)
+    };
+    refused(
+        &imported,
+        check,
+        &[
+            |rebuild| rebuild.imported = None,
+            |rebuild| rebuild.record = None,
+            |rebuild| rebuild.environment = Environment::Recorded,
+            |rebuild| rebuild.imported.as_mut().unwrap().url = String::new(),
         ],
     );
 }

@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use attest::bundle::{BundledLeaf, BundledManifest, EarlierTree};
 use attest::manifest::{Attributes, Class, Manifest, ManifestBuilder, Node, device_number, tree_of};
 use attest::predicate::{
-    Action, Advisory, Affected, Change, InstallObservation, Observed, Predicate, Rebuild, RebuildResult, RepositoryState, Severity,
+    Action, Advisory, Affected, Change, Differs, Environment, FirstDifference, Imported, InstallObservation, Observed, Predicate, Rebuild,
+    RebuildResult, RepositoryState, Severity,
 };
 use attest::roles::{KeyState, Roles, RolesChain};
 use attest::{Bundle, Envelope, Hash, Judge, Statement, Subject};
@@ -82,7 +83,21 @@ fn statements_of_each_kind() -> Vec<(&'static str, Statement)> {
     sh.to = Some("./bin/sh.distrib".into());
     let observation = InstallObservation::new(hash("m"), format!("sha256:{}", hash("image")), vec![ping, sh]).0;
     let origin = origin_signed_by("4CB50190207B4758A3F73A796ED0E7B82643E131");
-    let rebuild = Rebuild { record: None, result: RebuildResult::Same, sha256: None, source: "attr 1:2.5.1-4".into() };
+    let rebuild = Rebuild::new("attr 1:2.5.1-4".into(), Environment::Derived, RebuildResult::Same);
+    let first = FirstDifference { member: "data.tar.xz".into(), path: Some("./usr/bin/attr".into()), what: Differs::Content };
+    let different = Rebuild {
+        differing: vec!["gcc-12=12.2.0-14".into(), "make=4.3-4.1".into()],
+        first_difference: Some(first),
+        record: Some(hash("attr.buildinfo")),
+        sha256: Some(hash("another attr.deb")),
+        source_sha256: Some(hash("attr.dsc")),
+        ..Rebuild::new("attr 1:2.5.1-4".into(), Environment::Differing, RebuildResult::Different)
+    };
+    let imported = Rebuild {
+        imported: Some(Imported { key: hash("rebuilderd"), url: "https://rebuilder.example/".into() }),
+        record: Some(hash("link")),
+        ..Rebuild::new("attr 1:2.5.1-4".into(), Environment::Imported, RebuildResult::Same)
+    };
     let seen = RepositoryState::seen("InRelease", Some(1_700_000_000), Some(1_700_600_000));
     let state = seen.clone().registered(None);
     let name = RepositoryState::subject_name("deb", "debian", "bookworm");
@@ -96,6 +111,8 @@ fn statements_of_each_kind() -> Vec<(&'static str, Statement)> {
         ),
         ("repository-seen", Statement { subject: Subject::new(name, hash("InRelease")), predicate: Predicate::RepositoryState(seen) }),
         ("rebuild", about(Predicate::Rebuild(rebuild))),
+        ("rebuild-different", about(Predicate::Rebuild(different))),
+        ("rebuild-imported", about(Predicate::Rebuild(imported))),
         ("advisory", advisory(Action::Warn, 1, None)),
         ("control-head", head(1, None, 1, 0, 10)),
     ]
@@ -167,6 +184,13 @@ fn statements() {
     change("advisory-without-subject-digest", "advisory", "getfattr", "setfattr");
     change("head-without-subject-digest", "control-head", "\"sequence\":1", "\"sequence\":2");
     change("rebuild-same-but-different", "rebuild", "\"result\":\"same\"", "\"result\":\"different\"");
+    change("rebuild-environment-unknown", "rebuild", "\"derived\"", "\"guessed\"");
+    change("rebuild-recorded-without-record", "rebuild", "\"derived\"", "\"recorded\"");
+    change("rebuild-differing-out-of-order", "rebuild-different", "gcc-12=12", "zcc-12=12");
+    change("rebuild-differing-in-nothing", "rebuild-different", "\"differing\":[\"gcc-12=12.2.0-14\",\"make=4.3-4.1\"],", "");
+    change("rebuild-path-of-an-encoding", "rebuild-different", "\"content\"", "\"encoding\"");
+    change("rebuild-imported-without-key", "rebuild-imported", "\"key\"", "\"kay\"");
+    change("rebuild-imported-from-nowhere", "rebuild-imported", "\"imported\",\"imported\"", "\"recorded\",\"imported\"");
     change("repository-of-no-type", "repository-state", "repository/deb/", "repository/zip/");
     change("repository-index-with-a-path", "repository-state", "InRelease", "dists/InRelease");
     change("repository-over-before-it-began", "repository-state", "1700600000", "1600000000");

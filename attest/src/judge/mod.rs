@@ -7,6 +7,7 @@ mod advisories;
 mod claims;
 mod completeness;
 mod observations;
+mod rebuilds;
 mod refusal;
 mod repositories;
 
@@ -14,6 +15,7 @@ pub use advisories::{Advisories, InForce};
 pub use claims::{Attester, Claim, ClaimVerdict, PackageClaims, claims_for};
 pub use completeness::{Completeness, completeness};
 pub use observations::{AgreedObservation, observations_for};
+pub use rebuilds::{Rebuilds, Rebuilt, rebuilds_for};
 pub use refusal::Refusal;
 pub use repositories::{KnownState, Registration, RepositoryStates};
 

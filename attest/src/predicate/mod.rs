@@ -14,7 +14,7 @@ pub use control_head::ControlHead;
 pub use install_observation::{Change, FullList, InstallObservation, Observed};
 pub use package_files::PackageFiles;
 pub use package_origin::PackageOrigin;
-pub use rebuild::{Rebuild, RebuildResult};
+pub use rebuild::{Differs, Environment, FirstDifference, Imported, Rebuild, RebuildResult};
 pub use repository_state::RepositoryState;
 pub use roles_leaf::{RolesLeaf, RolesSignature};
 
