@@ -17,6 +17,7 @@ extern crate std;
 
 pub mod bundle;
 pub mod checkpoint;
+pub mod comparison;
 pub mod cosignature;
 pub mod edge;
 pub mod evidence;
@@ -41,6 +42,7 @@ pub mod tlog_proof;
 pub mod witness;
 
 pub use checkpoint::{Checkpoint, SignedCheckpoint};
+pub use comparison::{Comparison, Relation};
 pub use edge::{Batch, Edge};
 pub use extension::Extension;
 pub use growth::Growth;
