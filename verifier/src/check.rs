@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use attest::Purl;
+use attest::judge::rebuilds_for;
 use attest::predicate::PackageFiles;
 use client::{LogClient, block_on};
 
@@ -15,6 +16,7 @@ use crate::finding::{Attested, Finding, Kind, printable};
 use crate::full::Mirror;
 use crate::head;
 use crate::knowledge::Knowledge;
+use crate::rebuilt;
 use crate::report::{Counts, Report};
 use crate::setup::{PATIENCE, Setup};
 use crate::subject::{Sources, Subject};
@@ -160,6 +162,11 @@ impl Checked {
             let why = "the file has the attested digest, but its manifest computed here is another: a builder or this program is wrong";
             let by = crate::subject::attested(&claim.attesters);
             findings.push(Finding::new(Kind::Modified, why).differs(claim.files.manifest.to_hex(), own.manifest.to_hex()).attested(&by));
+        }
+        if let Some((about, _)) = &agreed {
+            let leaves = subject.purl.as_ref().map(|purl| sources.knowledge.about(&purl.to_string())).unwrap_or_default();
+            let rebuilds = rebuilds_for(about, leaves);
+            findings.extend(rebuilt::lacking(&rebuilds, about, sources.rules).or_else(|| rebuilt::told(&rebuilds)));
         }
         let label = subject.label;
         findings.iter_mut().for_each(|finding| {

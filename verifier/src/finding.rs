@@ -76,6 +76,8 @@ pub enum Kind {
     Unregistered,
     /// Fewer builders than the policy demands.
     TooFewBuilders,
+    /// Fewer rebuilders came to the same package file than the policy demands.
+    TooFewRebuilders,
     /// Enough builders agree, and at least one says otherwise.
     Dissent,
     /// Could not be read, so nothing is known about it.
@@ -92,6 +94,8 @@ pub enum Kind {
     AmbiguousPackage,
     /// A difference that a local table or an observation explains.
     Explained,
+    /// What rebuilders say about a package file.
+    Rebuilt,
     /// The package is not fully installed.
     PackageState,
     /// A warning that too few members of the security team have signed yet.
@@ -104,7 +108,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, worst first within each class.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::Modified,
         Self::Missing,
         Self::Mode,
@@ -124,6 +128,7 @@ impl Kind {
         Self::Unattested,
         Self::Unregistered,
         Self::TooFewBuilders,
+        Self::TooFewRebuilders,
         Self::Dissent,
         Self::Unreadable,
         Self::Changed,
@@ -132,6 +137,7 @@ impl Kind {
         Self::NoVerify,
         Self::AmbiguousPackage,
         Self::Explained,
+        Self::Rebuilt,
         Self::PackageState,
         Self::Unconfirmed,
         Self::Accepted,
@@ -161,6 +167,7 @@ impl Kind {
             Self::Unattested => "unattested",
             Self::Unregistered => "unregistered",
             Self::TooFewBuilders => "too-few-builders",
+            Self::TooFewRebuilders => "too-few-rebuilders",
             Self::Dissent => "dissent",
             Self::Unreadable => "unreadable",
             Self::Changed => "changed",
@@ -169,6 +176,7 @@ impl Kind {
             Self::NoVerify => "noverify",
             Self::AmbiguousPackage => "ambiguous-package",
             Self::Explained => "explained",
+            Self::Rebuilt => "rebuilt",
             Self::PackageState => "package-state",
             Self::Unconfirmed => "unconfirmed-warning",
             Self::Accepted => "accepted",
@@ -186,11 +194,17 @@ impl Kind {
             Self::CacheIncomplete => Class::Operational(crate::exit::NO_CACHE),
             Self::Warned => Class::Warned,
             Self::StaleHead | Self::StaleRoles | Self::StaleControlHead | Self::StaleState => Class::Stale,
-            Self::Unattested | Self::Unregistered | Self::TooFewBuilders | Self::Dissent | Self::Unreadable | Self::Changed => {
-                Class::Unknown
-            }
+            Self::Unattested
+            | Self::Unregistered
+            | Self::TooFewBuilders
+            | Self::TooFewRebuilders
+            | Self::Dissent
+            | Self::Unreadable
+            | Self::Changed => Class::Unknown,
             Self::ModifiedConfig | Self::NotInstalled | Self::NoVerify | Self::AmbiguousPackage => Class::Explained,
-            Self::Explained | Self::PackageState | Self::Unconfirmed | Self::Accepted | Self::AcceptUnused => Class::Explained,
+            Self::Explained | Self::Rebuilt | Self::PackageState | Self::Unconfirmed | Self::Accepted | Self::AcceptUnused => {
+                Class::Explained
+            }
         }
     }
 }

@@ -176,6 +176,7 @@ pub fn next(finding: &Finding) -> Option<String> {
         Kind::Unreadable | Kind::Changed => Some(format!("tally verify {name}")),
         Kind::StaleHead | Kind::StaleRoles | Kind::StaleControlHead | Kind::CacheIncomplete => Some("tally sync".to_owned()),
         Kind::Unattested | Kind::TooFewBuilders => Some("tally sync, or ask a builder to attest it".to_owned()),
+        Kind::TooFewRebuilders => Some("tally sync, or ask a rebuilder to build it again".to_owned()),
         Kind::BuilderConflict | Kind::Dissent => Some(format!("tally verify --verbose {name}, and tell the log's foundation")),
         Kind::Warned => Some(format!("apt-get install --only-upgrade {name}")),
         Kind::ClockBehind => Some("timedatectl status".to_owned()),

@@ -154,7 +154,18 @@ mod tests {
             ),
             (4, &[Kind::Warned]),
             (3, &[Kind::StaleHead, Kind::StaleRoles, Kind::StaleControlHead, Kind::StaleState]),
-            (2, &[Kind::Unattested, Kind::Unregistered, Kind::TooFewBuilders, Kind::Dissent, Kind::Unreadable, Kind::Changed]),
+            (
+                2,
+                &[
+                    Kind::Unattested,
+                    Kind::Unregistered,
+                    Kind::TooFewBuilders,
+                    Kind::TooFewRebuilders,
+                    Kind::Dissent,
+                    Kind::Unreadable,
+                    Kind::Changed,
+                ],
+            ),
             (13, &[Kind::ClockBehind]),
             (
                 0,

@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 
 use attest::Predicate;
-use attest::judge::{Leaf, PackageClaims};
+use attest::judge::{Leaf, PackageClaims, rebuilds_for};
 
 use crate::compare::describe;
 use crate::finding::printable;
 use crate::knowledge::Knowledge;
+use crate::rebuilt;
 use crate::subject::{Subject, Variant, attested};
 use crate::verify::Verified;
 
@@ -35,6 +36,9 @@ fn owner(text: &mut String, subject: &Subject, knowledge: &Knowledge, path: &[u8
     for claims in &subject.claims {
         claim(text, claims);
         about.iter().filter(|leaf| leaf.statement.subject.digest.sha256 == claims.package).for_each(|leaf| origin(text, leaf));
+        for rebuilt in rebuilds_for(&claims.package, about).all {
+            let _ = writeln!(text, "  built again   {}", printable(rebuilt::describe(&rebuilt).as_bytes()));
+        }
     }
     for variant in &subject.variants {
         entry(text, variant, path);

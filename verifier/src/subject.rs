@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use attest::judge::{Attester, Claim, ClaimVerdict, InForce, PackageClaims, observations_for};
+use attest::judge::{Attester, Claim, ClaimVerdict, InForce, PackageClaims, Rebuilds, observations_for, rebuilds_for};
 use attest::manifest::unescape_path;
 use attest::predicate::Observed;
 use attest::{Manifest, Purl};
@@ -26,6 +26,8 @@ pub struct Variant {
     pub manifest: Manifest,
     /// Observations that enough builders share, by raw path.
     pub observed: HashMap<Vec<u8>, Vec<Observed>>,
+    /// What rebuilders say about the package file.
+    pub rebuilds: Rebuilds,
     /// Who made the claim.
     pub attested: Attested,
 }
@@ -158,7 +160,8 @@ impl Subject {
                         observed.entry(path).or_default().push(agreed.observed);
                     }
                 }
-                self.variants.push(Variant { package, claim, manifest, observed, attested });
+                let rebuilds = rebuilds_for(&package, leaves);
+                self.variants.push(Variant { package, claim, manifest, observed, rebuilds, attested });
             }
         }
     }

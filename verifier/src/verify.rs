@@ -22,6 +22,7 @@ use crate::expect::{self, Expected};
 use crate::finding::{Class as Severity, Finding, Kind, printable};
 use crate::hash::{Outcome, Progress};
 use crate::head;
+use crate::rebuilt;
 use crate::report::{Counts, Report};
 use crate::scene::{Claimed, Need, Scene, Spots};
 use crate::subject::{Sources, Subject, Variant};
@@ -108,6 +109,7 @@ pub fn verify(
     let spots = run.spots();
     let scene = Scene::look(top.as_fd(), &spots, request.threads, progress);
     run.choose(&scene);
+    run.demand_rebuilds();
     run.judge(&spots, &scene);
     run.guard(&spots, &scene);
     run.check_links(&scene);
@@ -261,6 +263,16 @@ impl<'a> Run<'a> {
             let counts: Vec<usize> = subject.variants.iter().map(|variant| differences(variant, &mut resolver)).collect();
             self.chosen[number] = counts.iter().enumerate().min_by_key(|(_, count)| **count).map_or(0, |(position, _)| position);
         }
+    }
+
+    /// Every package whose file was not built again by enough rebuilders, if the policy asks for any.
+    fn demand_rebuilds(&mut self) {
+        let chosen = self.subjects.iter().zip(&self.chosen).filter_map(|(subject, chosen)| Some((subject, subject.variants.get(*chosen)?)));
+        let lacking = |(subject, variant): (&Subject, &Variant)| {
+            Some(rebuilt::lacking(&variant.rebuilds, &variant.package, self.sources.rules)?.of(&subject.label))
+        };
+        let findings: Vec<Finding> = chosen.filter_map(lacking).collect();
+        self.findings.extend(findings);
     }
 
     fn place(&self, name: &str, entry: &Entry, resolver: &mut Resolver<'_>) -> Vec<u8> {

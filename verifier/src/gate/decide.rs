@@ -46,7 +46,11 @@ pub fn fate(candidate: &Candidate, rules: &GateRules, now: u64) -> Fate {
     let end = candidate.security_since.map(|since| since.saturating_add(rules.unattested_grace));
     match end {
         // Builders need a while; a warning or a conflict needs none.
-        Some(end) if now < end && against().all(|kind| matches!(kind, Kind::Unattested | Kind::TooFewBuilders)) => Fate::Grace(end),
+        Some(end)
+            if now < end && against().all(|kind| matches!(kind, Kind::Unattested | Kind::TooFewBuilders | Kind::TooFewRebuilders)) =>
+        {
+            Fate::Grace(end)
+        }
         _ => blamed(candidate.mode),
     }
 }
@@ -94,7 +98,7 @@ mod tests {
         let since = Some(NOW - day);
         assert_eq!(of(Mode::Enforce, &[Kind::Unattested], since), Fate::Grace(NOW + day));
         assert_eq!(
-            of(Mode::Enforce, &[Kind::TooFewBuilders, Kind::Unconfirmed], since),
+            of(Mode::Enforce, &[Kind::TooFewBuilders, Kind::TooFewRebuilders, Kind::Unconfirmed], since),
             Fate::Grace(NOW + day),
             "an explained kind does not count"
         );
