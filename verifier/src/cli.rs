@@ -29,7 +29,9 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Bring the cache up to date; the only command that has to use the network
-    #[command(after_help = "Examples:\n  tally sync\n  tally sync --full\n  tally sync --root /mnt")]
+    #[command(
+        after_help = "Examples:\n  tally sync\n  tally sync --full\n  tally sync --root /mnt\n  tally sync --compare witnesses --compare https://mirror.example/log"
+    )]
     Sync(SyncArgs),
     /// Judge what is installed; never uses the network
     #[command(
@@ -72,7 +74,7 @@ pub enum Command {
     /// Follow the log and judge every entry again; or verify evidence
     #[command(
         args_conflicts_with_subcommands = true,
-        after_help = "Examples:\n  tally audit --once\n  tally audit --watch 'pkg:deb/debian/openssl*' --mail 'mail -s \"tally audit\" root'\n  tally audit --mirror /srv/log-mirror --json --webhook https://example.com/hook\n  tally audit evidence fork.evidence --key example.com/log+1a2b3c4d+AQ…"
+        after_help = "Examples:\n  tally audit --once\n  tally audit --watch 'pkg:deb/debian/openssl*' --mail 'mail -s \"tally audit\" root'\n  tally audit --mirror /srv/log-mirror --json --webhook https://example.com/hook\n  tally audit --once --compare https://mirror.example/log --compare /media/usb/checkpoint\n  tally audit evidence fork.evidence --key example.com/log+1a2b3c4d+AQ…"
     )]
     Audit(AuditArgs),
     /// Completions and manual pages
@@ -92,6 +94,10 @@ pub struct SyncArgs {
     /// Forget names of earlier syncs that are not installed any more
     #[arg(long)]
     pub prune: bool,
+    /// Compare what the log shows here with what others have seen: `witnesses`, a mirror's address, or a file with a checkpoint or evidence;
+    /// can be given several times, and stands beside `compare` in the configuration
+    #[arg(long, value_name = "PLACE")]
+    pub compare: Vec<String>,
     /// Further package URLs to look up
     #[arg(value_name = "PURL")]
     pub names: Vec<String>,
@@ -255,6 +261,10 @@ pub struct AuditArgs {
     /// Tell everything that is said about these packages, such as pkg:deb/debian/openssl*; can be given several times
     #[arg(long, value_name = "PATTERN")]
     pub watch: Vec<String>,
+    /// Compare with what others have seen, beside the policy's witnesses: a mirror's or another auditor's address, or a file with a
+    /// checkpoint or evidence; can be given several times
+    #[arg(long, value_name = "PLACE")]
+    pub compare: Vec<String>,
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,

@@ -9,6 +9,7 @@ use tlog::Hash;
 use crate::gate::rules::{GateFile, GateRules};
 use crate::repo::rules::{RepositoryFile, RepositoryRules};
 use crate::time;
+use crate::views::Place;
 
 /// Why a file was refused: which one, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +36,8 @@ pub struct Config {
     pub state: PathBuf,
     /// SHA-256 of the first version of the roles document: the anchor of their chain.
     pub roles_sha256: Hash,
+    /// Whose views of the log are compared with the one seen here.
+    pub compare: Vec<Place>,
 }
 
 /// What is demanded.
@@ -42,6 +45,8 @@ pub struct Config {
 pub struct Rules {
     /// How many builders must agree on a claim.
     pub builders: usize,
+    /// How many rebuilders must have come to the same package file.
+    pub rebuilders: usize,
     /// The largest age of the newest checkpoint, in seconds.
     pub max_age: u64,
     /// The largest age of a control head; `None`: none is demanded.
@@ -82,12 +87,15 @@ struct ConfigFile {
     cache: PathBuf,
     state: Option<PathBuf>,
     roles_sha256: String,
+    #[serde(default)]
+    compare: Vec<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RulesFile {
     builders: Option<usize>,
+    rebuilders: Option<usize>,
     max_age: Option<String>,
     max_control_head_age: Option<String>,
     allowed_skew: Option<String>,
@@ -142,6 +150,7 @@ impl Config {
             cache,
             state,
             roles_sha256,
+            compare: file.compare.iter().map(|text| Place::parse(text).below(base)).collect(),
         })
     }
 }
@@ -150,6 +159,7 @@ impl Default for Rules {
     fn default() -> Self {
         Self {
             builders: 2,
+            rebuilders: 0,
             max_age: 86_400,
             max_control_head_age: None,
             allowed_skew: 300,
@@ -192,6 +202,7 @@ impl Rules {
         };
         Ok(Self {
             builders,
+            rebuilders: file.rebuilders.unwrap_or(default.rebuilders),
             max_age: span("max_age", file.max_age)?.unwrap_or(default.max_age),
             max_control_head_age: span("max_control_head_age", file.max_control_head_age)?,
             allowed_skew: span("allowed_skew", file.allowed_skew)?.unwrap_or(default.allowed_skew),
@@ -281,9 +292,9 @@ mod tests {
 
     #[test]
     fn values_are_read() {
-        let text = "builders = 3\nmax_age = \"1h\"\naccept = \"accept.toml\"\n[[allow]]\npath = \"/usr/bin/ping\"\nmode = \"4755\"\n";
+        let text = "builders = 3\nrebuilders = 1\nmax_age = \"1h\"\naccept = \"accept.toml\"\n[[allow]]\npath = \"/usr/bin/ping\"\nmode = \"4755\"\n";
         let rules = rules(text).unwrap();
-        assert_eq!((rules.builders, rules.max_age), (3, 3600));
+        assert_eq!((rules.builders, rules.rebuilders, rules.max_age), (3, 1, 3600));
         assert_eq!(rules.accept.as_deref(), Some(Path::new("/etc/tallystick/accept.toml")));
         let ping = &rules.allow[b"/usr/bin/ping".as_slice()][0];
         assert_eq!(*ping, Allowed { mode: 0o4755, owner: root(), group: root(), caps: Vec::new() });
@@ -300,6 +311,10 @@ mod tests {
         let state = |more: &str| Config::parse(&text(more), Path::new("/etc/tallystick/tally.toml")).unwrap().state;
         assert_eq!(state(""), Path::new("/var/cache-state"));
         assert_eq!(state("state = \"s\""), Path::new("/etc/tallystick/s"));
+        let places =
+            Config::parse(&text("compare = [\"witnesses\", \"https://m.example\", \"seen\"]"), Path::new("/etc/tallystick/tally.toml"));
+        let expected = [Place::Witnesses, Place::Mirror("https://m.example".into()), Place::File("/etc/tallystick/seen".into())];
+        assert_eq!(places.unwrap().compare, expected);
     }
 
     #[test]
@@ -307,6 +322,7 @@ mod tests {
         let cases = [
             "builders = 0",
             "builders = -1",
+            "rebuilders = -1",
             "max_age = \"soon\"",
             "max_age = 5",
             "unknown = 1",

@@ -2,8 +2,8 @@
 
 use client::LogClient;
 use tlog::evidence::Evidence;
-use tlog::plan::{ConsistencyPlan, PlanError};
-use tlog::{ConsistencyProof, Policy, SignedCheckpoint};
+use tlog::plan::PlanError;
+use tlog::{Comparison, ConsistencyProof, Policy, Relation, SignedCheckpoint};
 
 use crate::knowledge::{KnowledgeError, verify_checkpoint};
 
@@ -105,15 +105,12 @@ pub async fn compare(log: &LogClient, known: &SignedCheckpoint, new: &SignedChec
 /// # Errors
 /// A fork with its evidence, or [`FollowError::Unproven`].
 pub async fn extends(log: &LogClient, smaller: &SignedCheckpoint, larger: &SignedCheckpoint) -> Result<ConsistencyProof, FollowError> {
-    let (old, new) = (smaller.tree(), larger.tree());
-    let fork = |divergence| FollowError::Fork(Box::new(Evidence::new(smaller.clone(), larger.clone(), divergence)));
-    if old.size == new.size {
-        return if old.root == new.root { Ok(ConsistencyProof(Vec::new())) } else { Err(fork(None)) };
-    }
     let unproven = |why: String| FollowError::Unproven(Box::new(Unproven { smaller: smaller.clone(), larger: larger.clone(), why }));
     let tiles = |error: PlanError| unproven(format!("its tiles do not belong to the tree that it signed: {error:?}"));
-    let plan = ConsistencyPlan::new(old.size, &new).map_err(tiles)?;
-    let fetched = log.tiles(plan.tiles()).await.map_err(|error| unproven(error.to_string()))?;
-    let (root, proof) = plan.finish(&fetched).map_err(tiles)?;
-    if root == old.root { Ok(proof) } else { Err(fork(Some((root, proof)))) }
+    let comparison = Comparison::new(smaller, larger).map_err(|error| unproven(format!("{error:?}")))?;
+    let fetched = log.tiles(comparison.tiles()).await.map_err(|error| unproven(error.to_string()))?;
+    match comparison.finish(&fetched).map_err(tiles)? {
+        Relation::One(proof) => Ok(proof),
+        Relation::Two(evidence) => Err(FollowError::Fork(evidence)),
+    }
 }

@@ -34,6 +34,7 @@ use crate::subject::Sources;
 use crate::sync::Syncer;
 use crate::time;
 use crate::verify::{Request, Selection, Verified, verify};
+use crate::views::{Place, Seen, Views};
 
 /// Runs a command; the result is the exit status.
 ///
@@ -78,6 +79,7 @@ fn sync(setup: &Setup, args: &SyncArgs) -> Result<u8, Failure> {
     let lock = setup.cache.lock(PATIENCE)?;
     let syncer = setup.syncer(&log, &lock, args.full);
     let roots: Vec<&Path> = args.root.iter().map(PathBuf::as_path).collect();
+    compare(setup, &syncer, &args.compare)?;
     let synced = block_on(syncer.installed(&roots, &args.names, args.prune))
         .map_err(|error| Failure::Other(error.into()))?
         .map_err(|error| setup.keep_evidence(error))?;
@@ -96,6 +98,49 @@ fn sync(setup: &Setup, args: &SyncArgs) -> Result<u8, Failure> {
         tracing::warn!("{error}; a gate that is to enforce does not begin to");
     }
     Ok(exit::CLEAN)
+}
+
+/// The places of the configuration and those of the command line.
+fn places(setup: &Setup, more: &[String]) -> Vec<Place> {
+    let mut places = setup.config.compare.clone();
+    places.extend(more.iter().map(|text| Place::parse(text)));
+    places
+}
+
+/// Compares what the log shows here with what others have seen, before anything is taken from it.
+fn compare(setup: &Setup, syncer: &Syncer<'_>, more: &[String]) -> Result<(), Failure> {
+    let places = places(setup, more);
+    if places.is_empty() {
+        return Ok(());
+    }
+    let look = async {
+        let known = syncer.advance().await?;
+        Ok(Views { log: syncer.log, policy: syncer.policy, known: &known }.look(&places).await)
+    };
+    let views = block_on(look).map_err(|error| Failure::Other(error.into()))?.map_err(|error| setup.keep_evidence(error))?;
+    let mut same = 0;
+    for view in &views {
+        match &view.seen {
+            Seen::Same(_) => same += 1,
+            Seen::Nothing => {}
+            Seen::Fork(evidence) => {
+                tracing::error!("{} has seen another history of the log", view.place);
+                return Err(setup.convicted(evidence));
+            }
+            Seen::Unproven(unproven) => {
+                for note in [&unproven.smaller, &unproven.larger] {
+                    setup.cache.keep_unproven(syncer.lock, note)?;
+                }
+                tracing::warn!(
+                    "{} has a checkpoint that may be of another history: {unproven}; both are kept and compared again",
+                    view.place
+                );
+            }
+            Seen::Refused(why) => tracing::warn!("{} could not be compared with: {why}", view.place),
+        }
+    }
+    println!("compared with {} other views of the log: {same} are of this history", views.len());
+    Ok(())
 }
 
 /// Judges what is installed on a root; with what is known about it.
@@ -232,6 +277,7 @@ fn audit(setup: &Setup, args: &AuditArgs) -> Result<u8, Failure> {
         copy,
         is_mirror: args.mirror.is_some(),
         watched: plan.watched.clone(),
+        places: std::iter::once(Place::Witnesses).chain(places(setup, &args.compare)).collect(),
     };
     crate::audit::run(request, &plan)
 }

@@ -45,6 +45,8 @@ pub enum Kind {
     Compromised,
     /// The foundation names another witness policy than the one used here.
     OtherPolicy,
+    /// Somebody was shown a checkpoint that nothing shows to be of the history seen here.
+    OtherView,
     /// No quorum of witnesses has vouched for the log for too long.
     Stale,
     /// A version of the roles.
@@ -85,6 +87,7 @@ impl Kind {
             Self::Repeats => "repeats",
             Self::Compromised => "compromised",
             Self::OtherPolicy => "other-policy",
+            Self::OtherView => "other-view",
             Self::Stale => "stale",
             Self::Roles => "roles",
             Self::Advisory => "advisory",
@@ -105,6 +108,7 @@ impl Kind {
             | Self::Repeats
             | Self::Compromised
             | Self::OtherPolicy
+            | Self::OtherView
             | Self::Stale => Level::Warning,
             Self::Roles | Self::Advisory | Self::Withdrawal | Self::Watch => Level::Notice,
         }

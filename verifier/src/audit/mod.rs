@@ -9,6 +9,7 @@ mod command;
 mod deliver;
 mod manifests;
 mod observer;
+mod others;
 mod pending;
 
 use std::collections::BTreeSet;
@@ -25,6 +26,7 @@ use crate::copy::{self, Copy};
 use crate::knowledge::verify_checkpoint;
 use crate::sync::{SyncError, Syncer};
 use crate::time;
+use crate::views::Place;
 
 pub use alert::{Alert, Kind, Level, status};
 pub use claims::Claims;
@@ -33,6 +35,7 @@ pub use deliver::Post;
 pub use observer::{Observer, Opened};
 
 use manifests::Manifests;
+use others::Others;
 use pending::Pending;
 
 /// What an auditor is told.
@@ -51,6 +54,8 @@ pub struct Request<'a> {
     pub is_mirror: bool,
     /// Packages about which everything is said.
     pub watched: Vec<Scope>,
+    /// Whose views of the log are compared with this one.
+    pub places: Vec<Place>,
 }
 
 /// An auditor that has read what is in its copy.
@@ -62,6 +67,7 @@ pub struct Auditor<'a> {
     pending: Pending,
     manifests: Manifests,
     observer: Observer,
+    others: Others,
     edge: Edge,
     ahead: Option<Ahead>,
     is_stale: bool,
@@ -86,6 +92,7 @@ impl<'a> Auditor<'a> {
         let pending = Pending::new(request.syncer.cache.dir());
         let manifests = Manifests::new(request.is_mirror.then(|| copy.clone()));
         let observer = Observer::new(request.syncer.roles_pin, request.watched.clone());
+        let others = Others::new(request.places.clone());
         let mut auditor = Self {
             request,
             _lock: lock,
@@ -93,6 +100,7 @@ impl<'a> Auditor<'a> {
             pending,
             manifests,
             observer,
+            others,
             edge: Edge::empty(),
             ahead: None,
             is_stale: false,
@@ -171,6 +179,8 @@ impl<'a> Auditor<'a> {
     /// See [`SyncError`]. After one of the network the next call goes on.
     pub async fn catch_up(&mut self, progress: &dyn Fn(u64, u64)) -> Result<Vec<Alert>, SyncError> {
         let checkpoint = self.request.syncer.advance().await?;
+        // Before anything is read from it: a log that shows others something else convicts itself here.
+        let seen = self.others.compare(&self.request.syncer, &checkpoint).await?;
         let target = checkpoint.tree();
         if self.size() > target.size {
             return Err(SyncError::Behind { known: self.size(), found: target.size });
@@ -184,6 +194,7 @@ impl<'a> Auditor<'a> {
         }
         self.copy.put("checkpoint", checkpoint.encode().as_bytes())?;
         let mut alerts = self.pending.load()?;
+        alerts.extend(seen);
         alerts.extend(self.about_now(&checkpoint));
         self.prove(&mut alerts, &checkpoint)?;
         Ok(alerts)
