@@ -1,5 +1,7 @@
 //! The command line.
 
+mod import;
+mod rebuild;
 mod service;
 
 use std::collections::BTreeMap;
@@ -18,6 +20,7 @@ use crate::home::Home;
 use crate::image;
 use crate::podman::Podman;
 use crate::progress::{Phase, Progress};
+use crate::rebuild::Named;
 use crate::request::Request;
 use crate::run::{PackageReport, Run, RunError, podman_settings};
 use crate::spool::Spool;
@@ -74,6 +77,42 @@ enum Command {
         /// NAME, NAME=VERSION, NAME:ARCH or NAME:ARCH=VERSION
         #[arg(required = true)]
         packages: Vec<Request>,
+    },
+    /// Build packages again from their sources, say whether the same files come out, and submit that
+    #[command(after_help = REBUILD_EXAMPLES)]
+    Rebuild {
+        /// The configuration file
+        #[arg(long)]
+        config: PathBuf,
+        /// One JSON object a package file on standard output, progress on standard error
+        #[arg(long)]
+        json: bool,
+        /// Leave everything in the spool
+        #[arg(long)]
+        no_send: bool,
+        /// NAME, NAME=VERSION, or a file whose name ends in .buildinfo
+        #[arg(required = true, value_name = "PACKAGE|FILE.buildinfo")]
+        targets: Vec<Named>,
+    },
+    /// Take over what a running rebuilderd has built again, with its signed links checked
+    #[command(after_help = IMPORT_EXAMPLES)]
+    ImportRebuilderd {
+        /// The configuration file
+        #[arg(long)]
+        config: PathBuf,
+        /// PEM file with the keys whose signatures count; without it the keys that the server names are shown, and nothing is taken
+        #[arg(long, value_name = "PEM")]
+        key: Option<PathBuf>,
+        /// One JSON object a package on standard output, progress on standard error
+        #[arg(long)]
+        json: bool,
+        /// Leave everything in the spool
+        #[arg(long)]
+        no_send: bool,
+        /// The rebuilderd's address
+        url: String,
+        /// Only packages of these names
+        packages: Vec<String>,
     },
     /// Look at what waits to be sent, or send it
     #[command(
@@ -157,6 +196,10 @@ pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
         }
         Command::Run(arguments) => service::run(arguments).await,
         Command::Request { config, packages } => service::request(&config, &packages),
+        Command::Rebuild { config, json, no_send, targets } => rebuild::run(&load(&config)?, targets, json, no_send).await,
+        Command::ImportRebuilderd { config, key, json, no_send, url, packages } => {
+            import::run(&load(&config)?, &url, key.as_deref(), &packages, json, no_send).await
+        }
         Command::Spool(SpoolCommand::List { config, json }) => list(&load(&config)?, json),
         Command::Spool(SpoolCommand::Send { config, json }) => send_spool(&load(&config)?, json).await,
         Command::Clean { config } => clean(&load(&config)?).await,
@@ -197,11 +240,14 @@ async fn attest(config: &Config, requests: &[Request], json: bool, new_image: bo
     let Some(result) = result else { return Ok(Exit::Interrupted) };
     let reports = result.map_err(hinted)?;
     reports.iter().for_each(|report| show(report, json, &progress));
-    let outcome = if no_send { None } else { send(config, &home, signer.as_ref(), &progress).await? };
+    let whole = reports.iter().all(PackageReport::is_whole);
+    if no_send {
+        return Ok(if whole { Exit::Done } else { Exit::Incomplete });
+    }
+    let outcome = send(config, &home, signer.as_ref(), &progress).await?;
     drop(lock);
     let Some(outcome) = outcome else { return Ok(Exit::Interrupted) };
     show_outcome(&outcome, config, json, &progress);
-    let whole = reports.iter().all(PackageReport::is_whole);
     Ok(if whole { exit_of(&outcome) } else { Exit::Incomplete })
 }
 
@@ -366,9 +412,10 @@ const EXAMPLES: &str = "Examples:
   tally-builder init --dir /var/lib/tally-builder --name example.org/builder-1
   tally-builder attest --config /etc/tallystick/builder.toml coreutils jq libc6:i386
   tally-builder run --config /etc/tallystick/builder.toml --metrics 127.0.0.1:9106
+  tally-builder rebuild --config /etc/tallystick/rebuilder.toml sed
   tally-builder spool send --config /etc/tallystick/builder.toml
 
-Exit status: 0 done, 1 a package could not be attested or the log refused something, 2 wrong usage,
+Exit status: 0 done, 1 a package could not be attested or built again, or the log refused something, 2 wrong usage,
 3 something waits in the spool, 10 nothing could be done, 130 interrupted.";
 const RUN_EXAMPLES: &str = "Examples:
   tally-builder run --config /etc/tallystick/builder.toml --metrics 127.0.0.1:9106
@@ -380,6 +427,17 @@ In the configuration:
   packages = [\"pkg:deb/debian/*\"]
 
 SIGTERM lets packages that are being installed end; nothing is lost by kill -9 either.";
+const REBUILD_EXAMPLES: &str = "Examples:
+  tally-builder rebuild --config /etc/tallystick/rebuilder.toml sed
+  tally-builder rebuild --config /etc/tallystick/rebuilder.toml --json hello_2.10-3_amd64.buildinfo
+
+Without a .buildinfo the environment is derived from the source package and the suite, and the statement says so. The key in
+the directory must be a rebuilder's in the log's roles.";
+const IMPORT_EXAMPLES: &str = "Examples:
+  tally-builder import-rebuilderd --config /etc/tallystick/rebuilder.toml https://rebuilder.example.org
+  tally-builder import-rebuilderd --config /etc/tallystick/rebuilder.toml --key rebuilder.pem https://rebuilder.example.org sed coreutils
+
+Get the key from whoever runs the rebuilderd, and not only from the server.";
 const ATTEST_EXAMPLES: &str = "Examples:
   tally-builder attest --config /etc/tallystick/builder.toml coreutils
   tally-builder attest --config /etc/tallystick/builder.toml --json jq=1.6-2.1 libc6:i386

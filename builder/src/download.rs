@@ -98,12 +98,7 @@ pub async fn download(
     scratch: &Path,
 ) -> Result<Downloaded, DownloadError> {
     let Order { keyring, sources, requests, lists } = *order;
-    let input = scratch.join("apt");
-    readable_dir(&input).map_err(io(&input))?;
-    std::fs::write(input.join("sources.list"), sources::encode(sources)).map_err(io(&input))?;
-    readable(&input.join("sources.list"))?;
-    std::fs::copy(keyring.path(), input.join("keyring.gpg")).map_err(io(&input))?;
-    readable(&input.join("keyring.gpg"))?;
+    let input = apt_input(scratch, keyring, &sources::encode(sources))?;
     if let Some(lists) = lists {
         link_all(lists, &input.join("lists"))?;
     }
@@ -149,6 +144,17 @@ fn link_all(from: &Path, to: &Path) -> Result<(), DownloadError> {
     Ok(())
 }
 
+/// What a container's apt is given: a sources list and a keyring, in a directory that it can read.
+pub(crate) fn apt_input(scratch: &Path, keyring: &Keyring, list: &str) -> Result<PathBuf, DownloadError> {
+    let input = scratch.join("apt");
+    readable_dir(&input).map_err(io(&input))?;
+    std::fs::write(input.join("sources.list"), list).map_err(io(&input))?;
+    readable(&input.join("sources.list"))?;
+    std::fs::copy(keyring.path(), input.join("keyring.gpg")).map_err(io(&input))?;
+    readable(&input.join("keyring.gpg"))?;
+    Ok(input)
+}
+
 /// The `/etc/apt` of an image that nobody has run yet.
 ///
 /// # Errors
@@ -164,7 +170,7 @@ pub async fn apt_directory(podman: &Podman, image: &str, config: &Config, scratc
     Ok(target.join("apt"))
 }
 
-async fn copy(podman: &Podman, finished: &Finished, config: &Config, scratch: &Path) -> Result<(), DownloadError> {
+pub(crate) async fn copy(podman: &Podman, finished: &Finished, config: &Config, scratch: &Path) -> Result<(), DownloadError> {
     let reader = podman.copy_out(&finished.id, &format!("/var/lib/{OUTPUT}"), config.timeout());
     let target = scratch.to_owned();
     let unpacked = tokio::task::spawn_blocking(move || unpack(reader, OUTPUT, &target)).await;
@@ -172,7 +178,7 @@ async fn copy(podman: &Podman, finished: &Finished, config: &Config, scratch: &P
 }
 
 /// A local repository must be visible inside the container at its own path.
-fn binds(input: &Path, sources: &[Source]) -> Vec<Bind> {
+pub(crate) fn binds(input: &Path, sources: &[Source]) -> Vec<Bind> {
     let local: BTreeSet<&str> = sources.iter().filter_map(Source::local).collect();
     let own = Bind { source: input.to_owned(), target: format!("{MOUNTS}/apt") };
     let bind = |path: &str| Bind { source: PathBuf::from(path), target: path.to_owned() };
@@ -292,7 +298,7 @@ fn alone(dir: &Path, request: &Request, files: &BTreeMap<String, PathBuf>) -> Pl
     Plan { request: request.clone(), files: Err(own.unwrap_or("apt found nothing to download").to_owned()) }
 }
 
-fn by_name(dir: &Path) -> Result<BTreeMap<String, PathBuf>, DownloadError> {
+pub(crate) fn by_name(dir: &Path) -> Result<BTreeMap<String, PathBuf>, DownloadError> {
     if !dir.exists() {
         return Ok(BTreeMap::new());
     }
@@ -311,11 +317,11 @@ fn readable(path: &Path) -> Result<(), DownloadError> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).map_err(io(path))
 }
 
-fn proxies() -> Vec<(String, String)> {
+pub(crate) fn proxies() -> Vec<(String, String)> {
     ["http_proxy", "https_proxy", "no_proxy"].into_iter().filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?))).collect()
 }
 
-fn last_lines(log: &str) -> String {
+pub(crate) fn last_lines(log: &str) -> String {
     let lines: Vec<&str> = log.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     lines[lines.len().saturating_sub(3)..].join("; ")
 }
@@ -326,11 +332,11 @@ fn io(path: &Path) -> impl FnOnce(std::io::Error) -> DownloadError {
 }
 
 /// Name of the directory below `/var/lib` that is copied out.
-const OUTPUT: &str = "tallystick";
+pub(crate) const OUTPUT: &str = "tallystick";
 const MAX_OUTPUT: u64 = 64 << 30;
 /// apt sees our sources and our keyring only, keeps indexes as they are signed, and believes nothing unsigned, whatever the image's
 /// own configuration says: options of the command line win.
-const PROLOGUE: &str = r#"set -u
+pub(crate) const PROLOGUE: &str = r#"set -u
 D=/var/lib/tallystick
 M=/run/tallystick/apt
 mkdir -p $D/lists $D/archives $D/plans $D/errors

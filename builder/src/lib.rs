@@ -16,6 +16,8 @@ pub mod image;
 pub mod observe;
 pub mod podman;
 pub mod progress;
+pub mod rebuild;
+pub mod rebuilderd;
 pub mod record;
 pub mod request;
 pub mod run;

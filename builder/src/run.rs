@@ -63,6 +63,9 @@ pub enum RunError {
     /// What was said before.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// A directory for one rebuild could not be made.
+    #[error("no directory for a rebuild: {0}")]
+    Scratch(String),
     /// A statement could not be signed.
     #[error("the builder's key did not sign: {0}")]
     Sign(String),
@@ -86,6 +89,7 @@ impl RunError {
             Self::Observe(error) => error.hint(),
             Self::Spool(error) => error.hint(),
             Self::Record(error) => error.hint(),
+            Self::Scratch(_) => "check that the disk is not full and that the builder's directory belongs to you",
             Self::Sign(_) => "the key must be an Ed25519 key (type 01) as `tally-builder init` makes it",
             Self::Worker => "report this with the messages above",
         }
@@ -160,10 +164,10 @@ pub struct Run<'a> {
 
 /// What all packages of a run have in common: made once by [`Run::prepare`].
 pub struct Site {
-    keyring: Keyring,
-    image: String,
-    sources: Vec<Source>,
-    scratch: tempfile::TempDir,
+    pub(crate) keyring: Keyring,
+    pub(crate) image: String,
+    pub(crate) sources: Vec<Source>,
+    pub(crate) scratch: tempfile::TempDir,
     /// apt's lists as the last download left them: the next one fetches what has changed.
     lists: Mutex<Option<PathBuf>>,
     baseline: OnceCell<Tree>,
@@ -313,7 +317,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn say(&self, spool: &Spool, statement: &Statement) -> Result<(), RunError> {
+    pub(crate) fn say(&self, spool: &Spool, statement: &Statement) -> Result<(), RunError> {
         let envelope = Envelope::sign(statement.encode(), self.signer).map_err(|error| RunError::Sign(error.to_string()))?;
         spool.add(&envelope)?;
         self.record.map_or(Ok(()), |record| record.said(Hash::digest(&envelope.encode()), statement))?;
@@ -461,7 +465,7 @@ pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
-fn digest(path: &Path) -> Result<Hash, ChainError> {
+pub(crate) fn digest(path: &Path) -> Result<Hash, ChainError> {
     use sha2::Digest as _;
     let unreadable = |error: std::io::Error| ChainError::Unreadable { place: path.display().to_string(), reason: error.to_string() };
     let mut file = std::fs::File::open(path).map_err(unreadable)?;

@@ -6,6 +6,7 @@ mod catalogue;
 mod gpgv;
 mod index;
 mod release;
+mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use tlog::Hash;
 pub use catalogue::{Catalogue, Offer};
 pub use gpgv::{GpgvError, Keyring};
 pub use release::{Release, ReleaseError};
+pub use source::{SourceFile, SourceRecord, find as find_source, is_file_name};
 
 use crate::sources::Source;
 
@@ -182,6 +184,24 @@ impl Chain {
     pub fn names(&self, sha256: &Hash) -> bool {
         self.listed.contains_key(sha256)
     }
+}
+
+/// The files of a source package, from the signed indexes of sources that apt kept; `None` if none of them names it.
+///
+/// # Errors
+/// The first link that does not hold.
+pub fn source_of(lists: &Lists<'_>, keyring: &Keyring, now: u64, name: &str, version: &str) -> Result<Option<SourceRecord>, ChainError> {
+    for source in lists.sources {
+        let repository = Repository::open(source, &lists.dir.join(file_name(source, "InRelease")), keyring, now)?;
+        for component in &source.components {
+            let Some((path, text)) = repository.index(lists.dir, &format!("{component}/source/Sources"))? else { continue };
+            let found = source::find(&text, name, version).map_err(|reason| repository.malformed(&path, reason))?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+    }
+    Ok(None)
 }
 
 impl<'a> Repository<'a> {
