@@ -6,7 +6,7 @@ SOAK_SECONDS ?= 120
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 TOOLS = cc podman runc debootstrap mmdebstrap minisign bsdtar mtree strace faketime gpgv gpg apt-ftparchive dpkg-deb python3 systemd-analyze unshare setcap curl xz zstd ip rpmbuild rpm2cpio pacman ssh-agent openssl
 
-.PHONY: help build demo acceptance gate repo-states interop test lint unit no-std fuzz soak crash bench bench-large bench-fsck bench-verify bench-foreign audit-large deps clean
+.PHONY: help build demo acceptance gate repo-states interop test lint unit no-std fuzz soak crash bench bench-large bench-fsck bench-verify bench-foreign audit-large gossip rebuilds deps clean
 
 help:
 	@echo "make demo    the main job on real packages: log, witnesses, builders, verdicts"
@@ -22,6 +22,8 @@ help:
 	@echo "make bench-fsck   entries a second that fsck checks, and the limit of the hash"
 	@echo "make bench-foreign  load by public generators (wrk, ab) on an open log: every answer an index of its own, no error"
 	@echo "make audit-large  a log of a million signed entries audited, killed and mirrored; how fast that is"
+	@echo "make gossip  a log that lies to one client of many: contacts and time until it is convicted"
+	@echo "make rebuilds  real Debian packages built again from source, and a real rebuilderd: a quarter of an hour"
 	@echo "make soak    mixed load and random kills for SOAK_SECONDS=$(SOAK_SECONDS)"
 	@echo "make crash   power cuts, failing calls, flipped bits and injected faults: all or many, not a few"
 	@echo "make bench-verify  how long this machine's packages take to verify, beside cat, openssl, sha256sum, debsums and dpkg"
@@ -98,6 +100,13 @@ bench-foreign: build
 # TALLY_AUDIT_ENTRIES=1000000
 audit-large: deps
 	$(CARGO) test --release --locked -p tally --test audit -- --ignored --nocapture
+
+gossip:
+	$(CARGO) test --locked -p e2e --test gossip -- --ignored --nocapture
+
+# REBUILD_PACKAGES="sed hello" for others than the usual ones.
+rebuilds: build
+	$(CARGO) test --release --locked -p e2e --test rebuilds -- --ignored --nocapture --test-threads 1
 
 clean:
 	$(CARGO) clean

@@ -42,6 +42,23 @@ impl Builder {
         command.args(packages.iter().map(AsRef::as_ref)).output().expect("tally-builder starts")
     }
 
+    /// Builds targets again and waits for it, at most two hours; one JSON object a line.
+    ///
+    /// # Panics
+    /// If the program cannot be started.
+    #[must_use]
+    pub fn rebuild<S: AsRef<str>>(&self, targets: &[S]) -> Output {
+        let mut command = Command::new("timeout");
+        command.args(["-k", "30", "7200"]).arg(program::path("tally-builder")).args(["rebuild", "--json", "--config", path(&self.config)]);
+        command.args(targets.iter().map(AsRef::as_ref)).output().expect("tally-builder starts")
+    }
+
+    /// The configuration file.
+    #[must_use]
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
     /// The builder's directory.
     #[must_use]
     pub fn home(&self) -> &Path {

@@ -224,6 +224,7 @@ fn roles(foundation: Foundation, policy: Hash, builders: &[Box<dyn Signer>], sec
     Roles {
         vendors: vec![Vendor::debian()],
         builders: builders.iter().map(|builder| entry(builder.key(), &["pkg:deb/debian/*"])).collect(),
+        rebuilders: builders.iter().map(|builder| entry(builder.key(), &["pkg:deb/debian/*"])).collect(),
         security: Security { threshold: 1, keys: vec![entry(security, &[])] },
         control: vec![entry(security, &[])],
         ..Roles::first(ORIGIN, policy, foundation)
