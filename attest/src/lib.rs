@@ -9,6 +9,7 @@
 //! different byte strings never mean the same thing. One page in `specs/` describes each format.
 
 pub mod bundle;
+pub mod day;
 pub mod envelope;
 pub mod json;
 pub mod judge;

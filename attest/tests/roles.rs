@@ -26,6 +26,11 @@ fn sample() -> (Minisign, Roles) {
 fn documents_round_trip() {
     let (_, roles) = sample();
     assert_eq!(Roles::parse(&roles.encode()), Ok(roles.clone()));
+    let dated = Roles { expires: attest::day::parse("2027-06-30"), ..roles.clone() };
+    assert!(dated.encode().contains("\nexpires 2027-06-30\n"));
+    assert_eq!(Roles::parse(&dated.encode()).as_ref(), Ok(&dated));
+    assert_eq!([1_814_313_599, 1_814_313_600].map(|now| dated.is_over(now)), [false, true], "from the first second of the day on");
+    assert!(!roles.is_over(u64::MAX));
     let empty = Roles { builders: vec![], admins: vec![], rebuilders: vec![], control: vec![], vendors: vec![], notes: vec![], ..roles };
     let empty = Roles { security: attest::roles::Security { threshold: 0, keys: vec![] }, ..empty };
     assert_eq!(Roles::parse(&empty.encode()), Ok(empty));
@@ -63,6 +68,8 @@ fn bad_lines_are_refused_by_number() {
         ("version 1", "version 0", "version NUMBER from 1, once"),
         ("version 1", "version 01", "version NUMBER from 1, once"),
         ("previous none", "previous 00", "previous none, or 64 hexadecimal digits; once"),
+        ("note Made", "expires 2027-02-29\nnote Made", "expires YEAR-MONTH-DAY, at most once"),
+        ("note Made", "expires 2027-01-01\nexpires 2027-01-01\nnote Made", "expires YEAR-MONTH-DAY, at most once"),
         (&format!("policy {}", roles.policy), "policy 00", "policy and 64 hexadecimal digits, once"),
         ("note Made", &format!("note {}", "x".repeat(256)), "note TEXT of at most 255 bytes"),
         ("foundation 2 of 3", "foundation 2/3", "foundation M of N, once"),

@@ -248,7 +248,9 @@ impl Run<'_> {
         let step = self.progress.step("downloading packages in a container");
         let downloaded = self.download(podman, site, requests, scratch.path()).await?;
         step.done(&format!("downloaded with image {}", image::short(&site.image)));
-        let ready = self.claim(downloaded, site, requests).await?;
+        let (ready, states) = self.claim(downloaded, site, requests).await?;
+        let spool = Spool::new(self.home);
+        states.iter().try_for_each(|state| self.say(&spool, state))?;
         let mut reports = Vec::new();
         let mut waiting = Vec::new();
         for (request, result) in ready {
@@ -286,19 +288,19 @@ impl Run<'_> {
     }
 
     /// Verifies everything that was downloaded and computes the claims, outside of any container.
-    async fn claim(&self, downloaded: Downloaded, site: &Site, requests: &[Request]) -> Result<Vec<Verified>, RunError> {
+    async fn claim(&self, downloaded: Downloaded, site: &Site, requests: &[Request]) -> Result<(Vec<Verified>, Vec<Statement>), RunError> {
         let started = Instant::now();
         let step = self.progress.step("verifying signatures and hashing packages");
         let (vendors, sources, keyring) = (self.config.vendors.clone(), site.sources.clone(), site.keyring.clone());
         let work = move || verify(&downloaded, &sources, &keyring, &vendors, now());
-        let claims = tokio::task::spawn_blocking(work).await.map_err(|_| RunError::Worker)??;
+        let (claims, states) = tokio::task::spawn_blocking(work).await.map_err(|_| RunError::Worker)??;
         self.progress.took(Phase::Hash, started.elapsed());
         step.done(&format!(
             "{} of {} packages verified and hashed",
             claims.iter().filter(|(_, claim)| claim.is_ok()).count(),
             requests.len()
         ));
-        Ok(claims)
+        Ok((claims, states))
     }
 
     fn spool_claims(&self, ready: &[(Request, Ready)]) -> Result<(), RunError> {
@@ -399,14 +401,14 @@ fn report(request: Request, claim: &Claim, observed: Option<Result<usize, Failur
 /// What became of one request.
 type Verified = (Request, Result<Ready, Failure>);
 
-/// The chain of every file, then the claim of every package: pure reading.
+/// The chain of every file, then the claim of every package, and what was seen of the repositories: pure reading.
 fn verify(
     downloaded: &Downloaded,
     sources: &[Source],
     keyring: &Keyring,
     vendors: &BTreeMap<String, String>,
     now: u64,
-) -> Result<Vec<Verified>, RunError> {
+) -> Result<(Vec<Verified>, Vec<Statement>), RunError> {
     let planned = downloaded.plans.iter().filter_map(|plan| plan.files.as_ref().ok()).flatten();
     let files: BTreeSet<&PathBuf> = planned.chain(&downloaded.faketime).collect();
     let mut digests = BTreeMap::new();
@@ -423,7 +425,7 @@ fn verify(
         return Err(ChainError::Unauthenticated { package: "libfaketime".to_owned(), sha256: Hash::EMPTY }.into());
     }
     let one = |plan: &Plan| (plan.request.clone(), claim_one(plan, &downloaded.native, &digests, &chain, vendors, faketime.clone()));
-    Ok(in_parallel(&downloaded.plans, &one))
+    Ok((in_parallel(&downloaded.plans, &one), chain.states(vendors)))
 }
 
 fn claim_one(

@@ -7,6 +7,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use attest::predicate::{Predicate, RepositoryState};
+use attest::{Statement, Subject};
 use support::repository::{Repository, architecture};
 use tally_builder::chain::{Chain, ChainError, GpgvError, Keyring, Lists, ReleaseError};
 use tally_builder::claim;
@@ -37,6 +39,11 @@ impl Fixture {
 
     /// Verifies as `attest` does it, and looks the package up.
     fn verify(&self, keys: &[&str]) -> Result<tally_builder::chain::Listed, ChainError> {
+        let deb = claim::read(&self.deb).unwrap();
+        self.chain(keys)?.origin(&deb).cloned()
+    }
+
+    fn chain(&self, keys: &[&str]) -> Result<Chain, ChainError> {
         let keyring = Keyring::open(&self.repository.keyring(keys), None).unwrap();
         let uri = format!("file:{}", self.repository.dir.display());
         let sources = [Source { uri, suite: "test".to_owned(), components: vec!["main".to_owned()] }];
@@ -44,7 +51,7 @@ impl Fixture {
         let (architectures, wanted) = (BTreeSet::from([architecture()]), BTreeSet::from([deb.sha256]));
         let lists = Lists { dir: &self.lists, sources: &sources, architectures: &architectures };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        Chain::verify(&lists, &wanted, &keyring, now)?.origin(&deb).cloned()
+        Chain::verify(&lists, &wanted, &keyring, now)
     }
 
     fn in_lists(&self, part: &str) -> PathBuf {
@@ -71,6 +78,22 @@ fn a_whole_chain_is_the_packages_origin() {
     let claim =
         tally_builder::claim::Claim::new(claim::read(&fixture.deb).unwrap(), &listed, &[("Tests".to_owned(), "tests".to_owned())].into());
     assert_eq!(claim.unwrap().purl.to_string(), "pkg:deb/tests/one@1.0?arch=all");
+}
+
+#[test]
+fn a_verified_index_is_told_as_seen() {
+    let fixture = fixture();
+    fixture.publish("", "archive", &[]);
+    let bytes = fs::read(fixture.in_lists("InRelease")).unwrap();
+    let vendors = |origin: &str| [(origin.to_owned(), "tests".to_owned())].into();
+    let states = fixture.chain(&["archive"]).unwrap().states(&vendors("Tests"));
+    // Whoever has the file says the same of it, word for word.
+    let read = package::repository::Index::read(&bytes, "InRelease").unwrap();
+    let state = RepositoryState::seen(&read.name, read.date, read.valid_until);
+    let subject = Subject::new(RepositoryState::subject_of("deb/tests/test"), Hash::digest(&bytes));
+    assert_eq!(states, [Statement { subject, predicate: Predicate::RepositoryState(state) }]);
+    assert_eq!(states[0].check(), Ok(()));
+    assert_eq!(fixture.chain(&["archive"]).unwrap().states(&vendors("Debian")), [], "nobody knows whose it is");
 }
 
 #[test]

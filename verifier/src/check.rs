@@ -99,7 +99,10 @@ pub fn check(setup: &Setup, paths: &[PathBuf], offline: bool) -> Result<Report, 
 #[must_use]
 pub fn currency(setup: &Setup, knowledge: &Knowledge, rules: &Rules, now: u64) -> (String, Vec<Finding>) {
     let (completeness, incomplete) = head::completeness(knowledge, rules, None, now);
-    (completeness, head::freshness(knowledge, &setup.policy, rules, now).into_iter().chain(incomplete).collect())
+    (
+        completeness,
+        head::freshness(knowledge, &setup.policy, rules, now).into_iter().chain(head::expiry(knowledge, now)).chain(incomplete).collect(),
+    )
 }
 
 /// Asks the log about the package files: those that are not installed are not in the cache. Where the whole log is kept here, it is

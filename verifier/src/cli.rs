@@ -3,6 +3,7 @@
 mod advise;
 mod hooks;
 mod repo;
+mod roles;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ use client::cli::Documentation;
 pub use advise::{AdviseCommand, AdviseText, AffectedArgs, SeverityArg, SigningArgs};
 pub use hooks::{AllowArgs, GateCommand, HookArgs, SetupCommand};
 pub use repo::{RegisterArgs, RepoCheckArgs, RepoCommand, ZypperArgs};
+pub use roles::{RolesCommand, SubmitArgs};
 
 /// Verifies installed packages against what independent builders attested in a transparency log
 #[derive(Debug, Parser)]
@@ -68,6 +70,9 @@ pub enum Command {
         after_help = "Examples:\n  tally advise second --key mine.key --id TSA-2026-0001\n  tally advise head --key team.key"
     )]
     Advise(AdviseCommand),
+    /// Look at the roles: who may say what, and how that changed
+    #[command(subcommand, after_help = "Examples:\n  tally roles show\n  tally roles diff --file roles-5.txt\n  tally roles history")]
+    Roles(RolesCommand),
     /// Judge or register the indexes of repositories
     #[command(subcommand, after_help = "Examples:\n  tally repo check\n  tally repo register --key admin.key dists/bookworm/InRelease")]
     Repo(RepoCommand),

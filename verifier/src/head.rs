@@ -48,6 +48,19 @@ pub fn freshness(knowledge: &Knowledge, policy: &Policy, rules: &Rules, now: u64
     })
 }
 
+/// Whether the roles in force are over: a foundation that is gone, or whose newer versions are withheld, leaves old keys in office.
+#[must_use]
+pub fn expiry(knowledge: &Knowledge, now: u64) -> Option<Finding> {
+    let current = knowledge.judge().roles().current()?;
+    let day = current.roles.expires.filter(|_| current.roles.is_over(now))?;
+    let why = format!(
+        "version {} of the roles was to be replaced before {}, and nothing newer is known: keys that they name may be withdrawn",
+        current.roles.version,
+        attest::day::format(day)
+    );
+    Some(Finding::new(Kind::StaleRoles, why))
+}
+
 /// Whether all warnings are known: a line for the report, and a finding if they are known not to be. Where every entry was read, `unread` is
 /// the number of names that were not looked for among them.
 #[must_use]

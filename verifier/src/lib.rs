@@ -35,6 +35,7 @@ pub mod rebuilt;
 pub mod render;
 pub mod repo;
 pub mod report;
+pub mod roles;
 pub mod run;
 pub mod scene;
 pub mod setup;

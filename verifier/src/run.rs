@@ -59,6 +59,7 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Bundle(BundleCommand::Export { file }) => export(&Setup::load(&cli.config)?, &file),
         Command::Bundle(BundleCommand::Import { file }) => import(&Setup::load(&cli.config)?, &file),
         Command::Proof(ProofCommand::Verify { proof, entry, policy }) => prove(&cli.config, policy, &proof, &entry),
+        Command::Roles(command) => crate::roles::run(&Setup::load(&cli.config)?, &command),
         Command::Repo(command) => crate::repo::run(&Setup::load(&cli.config)?, &command),
         Command::Advise(command) => advise(&Setup::load(&cli.config)?, &command),
         Command::Audit(AuditArgs { command: Some(AuditCommand::Evidence { file, key }), .. }) => evidence(&file, &key),

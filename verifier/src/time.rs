@@ -2,6 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use attest::day;
+
 /// Now, by this machine's clock; 0 for a clock before 1970.
 #[must_use]
 pub fn now() -> u64 {
@@ -11,23 +13,14 @@ pub fn now() -> u64 {
 /// `2026-11-21T15:04:05Z`.
 #[must_use]
 pub fn format(seconds: u64) -> String {
-    let (year, month, day) = civil(seconds / 86_400);
     let rest = seconds % 86_400;
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
+    format!("{}T{:02}:{:02}:{:02}Z", day::format(seconds / 86_400), rest / 3600, rest / 60 % 60, rest % 60)
 }
 
 /// The first second of a day given as `2026-11-21`; `None` for anything else, dates that do not exist included.
 #[must_use]
 pub fn parse_date(text: &str) -> Option<u64> {
-    let bytes = text.as_bytes();
-    let shaped = bytes.len() == 10 && bytes[4] == b'-' && bytes[7] == b'-';
-    let digits = bytes.iter().enumerate().all(|(at, byte)| at == 4 || at == 7 || byte.is_ascii_digit());
-    if !shaped || !digits {
-        return None;
-    }
-    let (year, month, day) = (text[..4].parse().ok()?, text[5..7].parse().ok()?, text[8..].parse().ok()?);
-    let days = days_from_civil(year, month, day)?;
-    (civil(days) == (year, month, day)).then_some(days * 86_400)
+    day::parse(text).map(|day| day * 86_400)
 }
 
 /// A span such as `90s`, `30m`, `24h` or `7d`, in seconds.
@@ -57,30 +50,6 @@ pub fn span(seconds: u64) -> String {
         _ => (seconds / 86_400, "day"),
     };
     format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
-}
-
-/// Year, month and day of a day number since 1970 (the proleptic Gregorian calendar, in eras of 400 years).
-fn civil(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
-}
-
-fn days_from_civil(year: u64, month: u64, day: u64) -> Option<u64> {
-    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, of_era) = (year / 400, year % 400);
-    let shifted_month = if month > 2 { month - 3 } else { month + 9 };
-    let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
-    let day_of_era = of_era * 365 + of_era / 4 - of_era / 100 + day_of_year;
-    (era * 146_097 + day_of_era).checked_sub(719_468)
 }
 
 #[cfg(test)]

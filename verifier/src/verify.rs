@@ -118,6 +118,7 @@ pub fn verify(
     findings.extend(unseen);
     findings.extend(expect::compare_if_given(request.expect, &database));
     findings.extend(head::freshness(sources.knowledge, policy, sources.rules, request.now));
+    findings.extend(head::expiry(sources.knowledge, request.now));
     let (completeness, incomplete) = head::completeness(sources.knowledge, sources.rules, unread, request.now);
     findings.extend(incomplete);
     let mut report = Report {

@@ -4,6 +4,7 @@ use tlog::{Hash, KeyKind, VerifierKey};
 
 use super::text::{RolesError, TITLE};
 use super::{Foundation, KeyState, Member, MinisignKey, Role, RoleKey, Roles, Security, Vendor};
+use crate::day;
 use crate::predicate::{is_integer, is_line};
 use crate::purl::{self, Scope};
 
@@ -28,6 +29,7 @@ struct Draft {
     version: Option<u64>,
     previous: Option<Option<Hash>>,
     policy: Option<Hash>,
+    expires: Option<u64>,
     notes: Vec<String>,
     foundation: Option<(usize, usize)>,
     members: Vec<Member>,
@@ -52,6 +54,7 @@ impl Draft {
             "previous" if rest == "none" => once(&mut self.previous, Some(None), "previous, once"),
             "previous" => once(&mut self.previous, Hash::from_hex(rest).map(Some), "previous none, or 64 hexadecimal digits; once"),
             "policy" => once(&mut self.policy, Hash::from_hex(rest), "policy and 64 hexadecimal digits, once"),
+            "expires" => once(&mut self.expires, day::parse(rest), "expires YEAR-MONTH-DAY, at most once"),
             "note" => {
                 push(&mut self.notes, Some(rest).filter(|rest| is_line(rest, 255)).map(str::to_owned), "note TEXT of at most 255 bytes")
             }
@@ -113,6 +116,7 @@ impl Draft {
             control: keys(Role::Control),
             origin: self.origin.ok_or("there is no line: origin")?,
             policy: self.policy.ok_or("there is no line: policy")?,
+            expires: self.expires,
             notes: self.notes,
             foundation: foundation(self.foundation.ok_or("there is no line: foundation")?, self.members)?,
             vendors: distinct_vendors(self.vendors)?,

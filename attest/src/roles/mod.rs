@@ -25,6 +25,8 @@ pub struct Roles {
     pub previous: Option<Hash>,
     /// SHA-256 of the witness policy file (C2SP tlog-policy).
     pub policy: Hash,
+    /// From which day on, as its number since 1970, verifiers call this version stale; `None`: never.
+    pub expires: Option<u64>,
     /// Free lines for readers.
     pub notes: Vec<String>,
     /// Who signs roles documents.
@@ -51,7 +53,21 @@ impl Roles {
         let (notes, vendors) = (Vec::new(), Vec::new());
         let (builders, admins, rebuilders, control) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let origin = origin.to_owned();
-        Self { origin, version: 1, previous: None, policy, notes, foundation, vendors, builders, admins, rebuilders, security, control }
+        Self {
+            origin,
+            version: 1,
+            previous: None,
+            policy,
+            expires: None,
+            notes,
+            foundation,
+            vendors,
+            builders,
+            admins,
+            rebuilders,
+            security,
+            control,
+        }
     }
 }
 
@@ -202,6 +218,15 @@ impl Roles {
         Role::ALL.into_iter().filter_map(|role| self.find(role, key)).any(|entry| entry.state == KeyState::Active)
     }
 
+    /// Whether this version is over at a time in POSIX seconds: a foundation that is gone, or held back, publishes no next one.
+    #[must_use]
+    pub const fn is_over(&self, now: u64) -> bool {
+        match self.expires {
+            Some(day) => day.saturating_mul(DAY) <= now,
+            None => false,
+        }
+    }
+
     /// The namespace of packages of this type from a repository with this signed `Origin`.
     #[must_use]
     pub fn namespace(&self, kind: &str, origin: &str) -> Option<&str> {
@@ -216,3 +241,5 @@ impl RoleKey {
         self.scopes.iter().any(|scope| scope.covers(purl))
     }
 }
+
+const DAY: u64 = 86_400;

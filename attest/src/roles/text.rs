@@ -6,6 +6,7 @@ use std::fmt;
 use tlog::Hash;
 
 use super::{RoleKey, Roles, draft};
+use crate::day;
 use crate::roles::{KeyState, Role};
 
 /// Largest document in bytes.
@@ -60,6 +61,9 @@ impl Roles {
         lines.push(format!("version {}", self.version));
         lines.push(format!("previous {}", self.previous.map_or_else(|| "none".to_owned(), |hash| hash.to_hex())));
         lines.push(format!("policy {}", self.policy));
+        if let Some(day) = self.expires {
+            lines.extend([EXPIRES.to_owned(), format!("expires {}", day::format(day))]);
+        }
         lines.extend(self.notes.iter().map(|note| format!("note {note}")));
         lines.extend([String::new(), FOUNDATION.to_owned()]);
         lines.push(format!("foundation {} of {}", self.foundation.threshold, self.foundation.members.len()));
@@ -116,6 +120,9 @@ const ABOUT: &str = "\
 # A key that is \"retired\" says nothing new, what it said stands. A key that is
 # \"compromised from\" an entry is not believed from that entry on.
 # The policy is the SHA-256 of the file that names the witnesses of the log.";
+
+const EXPIRES: &str = "\
+# From this day on these roles are stale: the foundation is to publish the next version before.";
 
 const FOUNDATION: &str = "\
 # The foundation decides. So many of these members must sign the next version.";

@@ -11,7 +11,8 @@ mod source;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use attest::predicate::PackageOrigin;
+use attest::predicate::{PackageOrigin, Predicate, RepositoryState};
+use attest::{Statement, Subject};
 use package::control::Control;
 use package::deb::DebPackage;
 use tlog::Hash;
@@ -118,6 +119,16 @@ pub struct Listed {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chain {
     listed: BTreeMap<Hash, Listed>,
+    seen: Vec<Seen>,
+}
+
+/// A verified InRelease file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Seen {
+    origin: String,
+    suite: String,
+    in_release: Hash,
+    state: RepositoryState,
 }
 
 /// One repository whose InRelease file is verified.
@@ -154,11 +165,9 @@ impl Chain {
     pub fn verify(lists: &Lists<'_>, wanted: &BTreeSet<Hash>, keyring: &Keyring, now: u64) -> Result<Self, ChainError> {
         let mut chain = Self::default();
         for source in lists.sources {
-            Repository::open(source, &lists.dir.join(file_name(source, "InRelease")), keyring, now)?.collect(
-                lists,
-                wanted,
-                &mut chain.listed,
-            )?;
+            let repository = Repository::open(source, &lists.dir.join(file_name(source, "InRelease")), keyring, now)?;
+            repository.collect(lists, wanted, &mut chain.listed)?;
+            chain.seen.push(repository.seen());
         }
         Ok(chain)
     }
@@ -177,6 +186,18 @@ impl Chain {
             return Err(ChainError::OtherName { package, listed: name });
         }
         Ok(listed)
+    }
+
+    /// What to say of the InRelease files themselves: that they were seen (`specs/repository.md`). Repositories that no vendor is known of
+    /// are left out, as their packages are.
+    #[must_use]
+    pub fn states(&self, vendors: &BTreeMap<String, String>) -> Vec<Statement> {
+        let said = |seen: &Seen| {
+            let subject = RepositoryState::subject_of(&format!("deb/{}/{}", vendors.get(&seen.origin)?, seen.suite));
+            let predicate = Predicate::RepositoryState(seen.state.clone());
+            Some(Statement { subject: Subject::new(subject, seen.in_release), predicate }).filter(|statement| statement.check().is_ok())
+        };
+        self.seen.iter().filter_map(said).collect()
     }
 
     /// Whether a signed index names a file with this digest.
@@ -216,6 +237,14 @@ impl<'a> Repository<'a> {
         let release = Release::parse(&signed.text).and_then(|release| release.check(&source.suite, now).map(|()| release));
         let release = release.map_err(|reason| ChainError::Release { place: place.clone(), reason })?;
         Ok(Self { source, place, release, in_release: Hash::digest(&bytes), signers: signed.signers })
+    }
+
+    fn seen(&self) -> Seen {
+        let (origin, suite) = (self.release.origin.clone(), self.release.name().to_owned());
+        let (date, until) = self.release.dates();
+        // What is over before it began is of no use to anybody, and no statement can say it.
+        let state = RepositoryState::seen("InRelease", Some(date), until.filter(|until| *until >= date));
+        Seen { origin, suite, in_release: self.in_release, state }
     }
 
     /// The indexes of these architectures that apt kept, with their paths and verified texts.

@@ -95,6 +95,12 @@ impl Release {
         self.text.date
     }
 
+    /// `Date` and `Valid-Until`, in POSIX seconds.
+    #[must_use]
+    pub const fn dates(&self) -> (u64, Option<u64>) {
+        (self.text.date, self.text.valid_until)
+    }
+
     /// The index at a path below the suite.
     #[must_use]
     pub fn index(&self, path: &str) -> Option<&IndexFile> {

@@ -53,7 +53,7 @@ impl World {
         let foundation = foundation(dir.path());
         let mut roles = roles(foundation, Hash::digest(policy.as_bytes()));
         change(&mut roles);
-        let signed = sign_roles(dir.path(), &roles);
+        let signed = sign_roles(dir.path(), &roles, &roles.foundation);
         let mut world = Self {
             dir,
             leaves: Vec::new(),
@@ -72,12 +72,17 @@ impl World {
         self.dir.path().join(name)
     }
 
+    /// The newest version that [`World::change_roles`] made.
+    pub fn roles(&self) -> &Roles {
+        &self.roles
+    }
+
     /// The next version of the roles, as the next entry.
     pub fn change_roles(&mut self, change: impl FnOnce(&mut Roles)) {
-        let previous = Some(self.roles.digest());
+        let (previous, before) = (Some(self.roles.digest()), self.roles.foundation.clone());
         self.roles = Roles { version: self.roles.version + 1, previous, ..self.roles.clone() };
         change(&mut self.roles);
-        let signed = sign_roles(self.dir.path(), &self.roles);
+        let signed = sign_roles(self.dir.path(), &self.roles, &before);
         self.say("builder-1", &signed.to_statement().unwrap());
     }
 
@@ -326,7 +331,7 @@ fn roles(foundation: Foundation, policy: Hash) -> Roles {
     }
 }
 
-fn sign_roles(dir: &Path, roles: &Roles) -> SignedRoles {
+fn sign_roles(dir: &Path, roles: &Roles, before: &Foundation) -> SignedRoles {
     let (file, signature) = (dir.join("roles.txt"), dir.join("roles.txt.minisig"));
     fs::write(&file, roles.encode()).unwrap();
     let output = Command::new("minisign")
@@ -340,7 +345,7 @@ fn sign_roles(dir: &Path, roles: &Roles) -> SignedRoles {
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    SignedRoles::assemble(&roles.encode(), &[fs::read_to_string(signature).unwrap()], None).unwrap()
+    SignedRoles::assemble(&roles.encode(), &[fs::read_to_string(signature).unwrap()], Some(before)).unwrap()
 }
 
 /// One observed change of a path's mode.

@@ -67,6 +67,11 @@ impl Admin {
 }
 
 pub fn advise(world: &mut World, action: Action, affected: Vec<Affected>, before: Option<Hash>) -> Hash {
+    advise_by(world, "security", action, affected, before)
+}
+
+/// The same by another key.
+pub fn advise_by(world: &mut World, who: &str, action: Action, affected: Vec<Affected>, before: Option<Hash>) -> Hash {
     let advisory = Advisory {
         action,
         advice: "Wait for the next snapshot".into(),
@@ -78,5 +83,5 @@ pub fn advise(world: &mut World, action: Action, affected: Vec<Affected>, before
         severity: Severity::Critical,
         summary: "The snapshot is broken".into(),
     };
-    world.say("security", &Statement { subject: advisory.subject(), predicate: Predicate::Advisory(advisory) }).1
+    world.say(who, &Statement { subject: advisory.subject(), predicate: Predicate::Advisory(advisory) }).1
 }
