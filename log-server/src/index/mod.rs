@@ -2,7 +2,7 @@
 //!
 //! It is a cache of the log in one `redb` file. It is replayed to the committed size before the log takes entries, since an
 //! index that misses silently would let a duplicate in; hits are compared with the stored leaf. New rows wait in memory, where
-//! they are found as well, and are written out about every second: what a crash loses is replayed.
+//! they are found as well, and are written out every few seconds: what a crash loses is replayed.
 
 mod manifest;
 mod round;
@@ -81,7 +81,7 @@ impl Index {
         }
     }
 
-    /// Adds leaves from `first`, up to `tree`. They are found from here on, and durable about a second later. Waits while too many
+    /// Adds leaves from `first`, up to `tree`. They are found from here on, and durable some seconds later. Waits while too many
     /// are still to be written; an error is that of an earlier call's rows.
     pub fn extend(&self, first: u64, rows: &[Row], tree: &Tree) -> Result<(), IndexError> {
         self.parts.waiting.push(Round::new(first, rows, *tree))

@@ -195,4 +195,4 @@ const TERMS: TableDefinition<&TermKey, ()> = TableDefinition::new("terms");
 const GROUPS: TableDefinition<&TermKey, &Group> = TableDefinition::new("groups");
 const MANIFESTS: TableDefinition<&[u8; 32], &[u8; ENCODED]> = TableDefinition::new("manifests");
 /// Bytes of pages that are kept in memory.
-const CACHE: usize = 16 << 20;
+const CACHE: usize = 8 << 20;

@@ -95,8 +95,8 @@ impl Waiting {
     }
 }
 
-/// How long rows wait: long enough that pages are written once for many of them.
-const INTERVAL: Duration = Duration::from_secs(1);
+/// How long rows wait: keys have no order, so that few of them change as many pages as many do.
+const INTERVAL: Duration = Duration::from_secs(5);
 /// Rows that wait no longer, and rows after which whoever brings more has to wait: about 200 bytes each.
 const ENOUGH: usize = 32_768;
 const MOST: usize = 2 * ENOUGH;
