@@ -105,7 +105,11 @@ fn write_secret(path: &Path, bytes: &[u8]) -> io::Result<()> {
     File::open(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?.sync_all()
 }
 
-fn read_secret(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
+/// Reads a secret of one small text file, which nobody but its owner may read.
+///
+/// # Errors
+/// If the file cannot be read, is not a regular file, is open to others or too large.
+pub fn read_secret(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
     let flags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(io_error(path))?;
     let metadata = file.metadata().map_err(io_error(path))?;

@@ -11,6 +11,9 @@ use tlog::{Note, SignedCheckpoint};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
+use crate::bastion::backend::{self, Dial};
+use crate::bastion::command::Through;
+use crate::bastion::{self, KeyHash};
 use crate::directory::Directory;
 use crate::server::Server;
 use crate::{Clock, Logs, Witness, accept, ask, http, logs};
@@ -37,19 +40,27 @@ enum Command {
     },
     /// Cosign the checkpoints of the logs on a list
     #[command(
-        after_help = "Example:\n  tally-witness serve --dir /var/lib/tally-witness --listen 127.0.0.1:7101 --logs /etc/tallystick/logs"
+        after_help = "Examples:\n  tally-witness serve --dir /var/lib/tally-witness --listen 127.0.0.1:7101 --logs /etc/tallystick/logs\n  \
+                      tally-witness serve --dir /var/lib/tally-witness --bastion bastion.example.org:443 --logs /etc/tallystick/logs"
     )]
     Serve {
         /// The directory that init made
         #[arg(long)]
         dir: PathBuf,
         /// Where to listen; port 0 takes any
-        #[arg(long)]
-        listen: String,
+        #[arg(long, required_unless_present = "bastion")]
+        listen: Option<String>,
         /// The list of logs, in the format logs/v0
         #[arg(long)]
         logs: PathBuf,
+        #[command(flatten)]
+        through: Through,
     },
+    /// Pass requests on to witnesses that have no address of their own (C2SP https-bastion)
+    #[command(
+        after_help = "Example:\n  tally-witness bastion --listen 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem --backends backends"
+    )]
+    Bastion(bastion::command::Arguments),
     /// Declare the state current after a restore or a move; read what serve says first
     #[command(after_help = "Examples:\n  tally-witness accept-state --dir /var/lib/tally-witness --logs /etc/tallystick/logs\n  \
                             tally-witness accept-state --dir /var/lib/tally-witness --logs /etc/tallystick/logs \
@@ -80,7 +91,8 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<()> {
         match self.command {
             Command::Init { dir, name } => init(&dir, &name),
-            Command::Serve { dir, listen, logs } => serve(&dir, &listen, &logs),
+            Command::Serve { dir, listen, logs, through } => serve(&dir, listen.as_deref(), &logs, &through),
+            Command::Bastion(arguments) => arguments.run(),
             Command::AcceptState { dir, logs, log, checkpoint } => accept_state(&dir, &logs, log.as_deref(), &checkpoint),
             Command::Documentation(documentation) => Ok(documentation.run(Self::command())?),
         }
@@ -94,7 +106,7 @@ fn init(dir: &Path, name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn serve(dir: &Path, listen: &str, logs: &Path) -> anyhow::Result<()> {
+fn serve(dir: &Path, listen: Option<&str>, logs: &Path, through: &Through) -> anyhow::Result<()> {
     let logs = read_logs(logs)?;
     let directory = Directory::open(dir)?;
     let held = directory.check_marker().context("reading the marker")?;
@@ -104,8 +116,15 @@ fn serve(dir: &Path, listen: &str, logs: &Path) -> anyhow::Result<()> {
     warn_of_unasked(&logs);
     let clock: Clock = Arc::new(now);
     let witness = Witness::new(directory.signers()?, logs, directory.store(), clock, held.as_ref()).context("opening the state")?;
+    let bastions = match through.bastion.is_empty() {
+        true => Vec::new(),
+        false => {
+            let identity = directory.bastion_identity()?;
+            through.dials(&identity)?.into_iter().map(|dial| (dial, identity.hash())).collect()
+        }
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run(witness, listen))
+    runtime.block_on(run(witness, listen, bastions))
 }
 
 /// One line, however long the list is.
@@ -117,18 +136,31 @@ fn warn_of_unasked(logs: &Logs) {
     }
 }
 
-async fn run(witness: Arc<Witness>, address: &str) -> anyhow::Result<()> {
+async fn run(witness: Arc<Witness>, address: Option<&str>, bastions: Vec<(Dial, KeyHash)>) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let listener = listen(address).await?;
-    let server = Server::start(listener, http::router(Arc::clone(&witness)))?;
-    announce(&server.address())?;
+    let router = http::router(Arc::clone(&witness));
+    let server = match address {
+        Some(address) => {
+            let server = Server::start(listen(address).await?, router.clone())?;
+            announce(&server.address())?;
+            Some(server)
+        }
+        None => None,
+    };
+    let mut through = tokio::task::JoinSet::new();
+    for (dial, hash) in bastions {
+        through.spawn(backend::serve(dial, router.clone(), hash));
+    }
     let asking = tokio::spawn(ask::ask_all(witness));
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
     asking.abort();
-    server.stop().await;
+    through.abort_all();
+    if let Some(server) = server {
+        server.stop().await;
+    }
     info!("stopped");
     Ok(())
 }

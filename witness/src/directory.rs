@@ -3,7 +3,8 @@
 //! ```text
 //! DIR/keys/cosignature   type 04, mode 0600      DIR/state/<id>/known, hold
 //! DIR/keys/subtree       type 06, mode 0600      DIR/evidence/<id>/<digest>
-//! DIR/marker             where DIR was made      DIR/lock
+//! DIR/keys/bastion       type 01, mode 0600      DIR/lock
+//! DIR/marker             where DIR was made
 //! ```
 
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -19,6 +20,7 @@ use client::keys;
 use store::{Directory as FileStore, Lock, Store};
 use tlog::{KeyKind, KeyName, VerifierKey};
 
+use crate::bastion::Identity;
 use crate::state::States;
 use crate::{Hold, Signers};
 
@@ -95,6 +97,20 @@ impl Directory {
         Ok(Signers { cosignature: load(COSIGNATURE_KEY)?, subtree: load(SUBTREE_KEY)? })
     }
 
+    /// The key by which bastions know this witness: one of its own, so that no key signs for two purposes. Made at the first use.
+    ///
+    /// # Errors
+    /// If the key file cannot be made or read.
+    pub fn bastion_identity(&self) -> anyhow::Result<Identity> {
+        let path = self.path.join(KEYS).join(BASTION_KEY);
+        if !path.exists() {
+            let own = keys::load(&self.path.join(KEYS).join(COSIGNATURE_KEY))?;
+            keys::create(&path, own.key().name(), KeyKind::Ed25519)?;
+        }
+        let signer = Arc::from(keys::load(&path)?);
+        Identity::new(signer).with_context(|| format!("{} does not hold an Ed25519 key", path.display()))
+    }
+
     /// Whether this is the directory that was marked, or a copy of it: [`Hold::Moved`].
     ///
     /// A restored or copied directory has a marker file with another inode number or birth time than the one that it names. (A restored
@@ -154,3 +170,4 @@ fn open_if_there(path: &Path) -> io::Result<Option<File>> {
 const KEYS: &str = "keys";
 const COSIGNATURE_KEY: &str = "cosignature";
 const SUBTREE_KEY: &str = "subtree";
+const BASTION_KEY: &str = "bastion";

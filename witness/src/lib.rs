@@ -6,6 +6,7 @@
 
 pub mod accept;
 pub mod ask;
+pub mod bastion;
 pub mod cli;
 pub mod decide;
 pub mod directory;
