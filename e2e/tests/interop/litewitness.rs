@@ -66,15 +66,22 @@ impl Litewitness {
     /// Starts it for one log.
     pub fn start(root: &Root, agent: &Agent, log: &VerifierKey) -> anyhow::Result<Self> {
         let database = "/mnt/run/lite.db";
-        let origin = log.name().as_str();
-        root.tell(&["witnessctl", "add-log", "-db", database, "-origin", origin])?;
-        root.tell(&["witnessctl", "add-key", "-db", database, "-origin", origin, "-key", &log.encode()])?;
+        watch(root, database, log)?;
         let address = free_address()?;
         let listen = address.to_string();
         let arguments =
             ["litewitness", "-db", database, "-name", NAME, "-key", &agent.fingerprint, "-ssh-agent", "/mnt/run/agent", "-listen", &listen];
         let peer = root.start("litewitness", &arguments, address)?;
         Ok(Self { _peer: peer, address, key: ours::cosigner(NAME, &agent.public)? })
+    }
+
+    /// Starts another one, with the same key and no address, behind a bastion that listens already.
+    pub fn behind(root: &Root, agent: &Agent, log: &VerifierKey, bastion: SocketAddr) -> anyhow::Result<Peer> {
+        let database = "/mnt/run/lite-hidden.db";
+        watch(root, database, log)?;
+        let address = bastion.to_string();
+        let arguments = ["litewitness", "-db", database, "-name", NAME, "-key", &agent.fingerprint, "-ssh-agent", "/mnt/run/agent"];
+        root.start("litewitness-hidden", &[&arguments[..], &["-bastion", &address, "-no-listen", "-testcert"]].concat(), bastion)
     }
 
     /// It lists the log at this size.
@@ -85,6 +92,13 @@ impl Litewitness {
         ensure!(log["size"] == size, "it lists size {} and not {size}", log["size"]);
         Ok(())
     }
+}
+
+/// Has a new database watch the log.
+fn watch(root: &Root, database: &str, log: &VerifierKey) -> anyhow::Result<()> {
+    let origin = log.name().as_str();
+    root.tell(&["witnessctl", "add-log", "-db", database, "-origin", origin])?;
+    root.tell(&["witnessctl", "add-key", "-db", database, "-origin", origin, "-key", &log.encode()]).map(drop)
 }
 
 /// How long is waited for what a peer does by itself.

@@ -1,5 +1,6 @@
 //! The peers' own programs, unchanged, against ours: `make interop`. Each case prints a line; the last one is the sum.
 
+mod bastion;
 mod cases;
 mod files;
 mod golang;
@@ -32,6 +33,7 @@ fn the_peers_own_programs() {
     witnessing::we_cosign_their_logs(&world, &mut cases);
     sigsum::with_our_witness(&world, &mut cases);
     proofs::both_ways(&world, &mut cases);
+    bastion::both_ways(&world, &mut cases);
     load::hundred_logs(&world, &mut cases);
     drop(world);
     assert!(cases.finish(), "see the lines that begin with FAILED");

@@ -27,7 +27,7 @@ pub struct World<'a> {
     /// Serves this run's directory.
     pub files: Files,
     /// Where litewitness has its key.
-    pub _agent: Agent,
+    pub agent: Agent,
     /// torchwood's witness.
     pub litewitness: Litewitness,
     /// Sunlight's witness and log.
@@ -80,7 +80,7 @@ impl<'a> World<'a> {
         let policy = ours::policy(&log_keys, &[lite, ("sun", std::slice::from_ref(&sunlight.witness), &sun_url), own]);
         let log = ours::log(&root.at("log"), &policy)?;
         ours::add(&log.url(), b"the last leaf".to_vec())?;
-        Ok(Self { root, files, _agent: agent, litewitness, sunlight, log, log_keys, witness, witness_keys, sigsum, policy })
+        Ok(Self { root, files, agent, litewitness, sunlight, log, log_keys, witness, witness_keys, sigsum, policy })
     }
 }
 
