@@ -1,5 +1,6 @@
 //! What the security team says: warnings, their withdrawal, and control heads. Each continues the chain that the log shows.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use attest::envelope::EnvelopeError;
@@ -11,7 +12,7 @@ use client::FetchError;
 use client::log::Submitted;
 use tlog::{Signer, TlogProof};
 
-use crate::cli::{AdviseCommand, AdviseText, AffectedArgs};
+use crate::cli::{AdviseCommand, AdviseText, AffectedArgs, SigningArgs};
 use crate::knowledge::Knowledge;
 use crate::sync::{SyncError, Syncer};
 
@@ -30,6 +31,9 @@ pub enum AdviseError {
     /// The log refused it.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// The signed entry could not be written.
+    #[error("{0}: {1}")]
+    Save(PathBuf, std::io::Error),
     /// There is no such advisory to second.
     #[error("the log has no advisory of the name {0}")]
     Unknown(String),
@@ -50,20 +54,29 @@ pub async fn advise(
     command: &AdviseCommand,
     signer: &dyn Signer,
     now: u64,
-    wait: u64,
+    signing: &SigningArgs,
 ) -> Result<TlogProof, AdviseError> {
     let knowledge = syncer.know(&syncer.learn(&syncer.held()?, &[]).await?)?;
     let statement = statement(command, &knowledge, now)?;
     statement.check()?;
-    submit(syncer, &statement, signer, wait).await
+    submit(syncer, &statement, signer, signing).await
 }
 
 /// Signs a statement, submits it, waits until it is published, and verifies the proof.
 ///
 /// # Errors
 /// See [`AdviseError`].
-pub async fn submit(syncer: &Syncer<'_>, statement: &Statement, signer: &dyn Signer, wait: u64) -> Result<TlogProof, AdviseError> {
+pub async fn submit(
+    syncer: &Syncer<'_>,
+    statement: &Statement,
+    signer: &dyn Signer,
+    signing: &SigningArgs,
+) -> Result<TlogProof, AdviseError> {
     let entry = Envelope::sign(statement.encode(), signer)?.encode();
+    if let Some(file) = &signing.save {
+        crate::cache::replace(file, &entry).map_err(|error| AdviseError::Save(file.clone(), error))?;
+    }
+    let wait = signing.wait;
     match syncer.log.submit(entry.clone(), Duration::from_secs(wait)).await? {
         Submitted::Pending => Err(AdviseError::Pending(wait)),
         Submitted::Proven(proof) => {

@@ -96,7 +96,7 @@ impl Cache {
 
     /// Removes what killed programs left half written.
     fn sweep(&self) {
-        for dir in ["", "manifests", ASIDE, UNPROVEN, "evidence"].map(|folder| self.dir.join(folder)) {
+        for dir in ["", "manifests", ASIDE, UNPROVEN, UNLOGGED, "evidence"].map(|folder| self.dir.join(folder)) {
             for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
                 if entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) {
                     let _ = fs::remove_file(entry.path());
@@ -183,6 +183,27 @@ impl Cache {
         }
         let gone = self.files(ASIDE)?.into_iter().filter(|path| !kept.contains(path));
         gone.into_iter().try_for_each(|path| fs::remove_file(&path).map_err(|error| CacheError::Io(path, error)))
+    }
+
+    /// Signed warnings that came by another road than the log's.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub fn unlogged(&self) -> Result<Vec<Vec<u8>>, CacheError> {
+        self.files(UNLOGGED)?.iter().map(|path| Ok(self.read(path)?.unwrap_or_default())).collect()
+    }
+
+    /// Keeps such a warning, which the caller has checked; there is room for a few of them.
+    ///
+    /// # Errors
+    /// If it cannot be written, or there are too many.
+    pub fn keep_unlogged(&self, _lock: &CacheLock, entry: &[u8]) -> Result<(), CacheError> {
+        let is_full = self.files(UNLOGGED)?.len() >= MAX_UNLOGGED && !self.named(UNLOGGED, "entry", entry).exists();
+        if is_full {
+            let why = io::Error::other("too many warnings that no log shows are kept here; remove those that are over");
+            return Err(CacheError::Io(self.dir.join(UNLOGGED), why));
+        }
+        self.put(UNLOGGED, "entry", entry).map(|_| ())
     }
 
     /// Checkpoints that the log signed and that nothing yet shows to be of the history followed, or of another.
@@ -312,6 +333,8 @@ const KNOWN: &str = "known";
 const NAMES: &str = "names";
 const ASIDE: &str = "aside";
 const UNPROVEN: &str = "unproven";
+const UNLOGGED: &str = "unlogged";
+const MAX_UNLOGGED: usize = 256;
 /// An honest log's checkpoints are shown to be of one history at the next sync.
 const MAX_UNPROVEN: usize = 64;
 const TEMPORARY: &str = ".new-";

@@ -120,7 +120,8 @@ pub fn look_up(setup: &Setup, log: &LogClient, checked: &[Checked]) -> Result<Kn
         let names: Vec<String> = checked.iter().flat_map(|file| file.purls(&namespaces)).map(|purl| purl.to_string()).collect();
         syncer.know(&syncer.learn(&control, &names).await?)
     };
-    block_on(ask).map_err(|error| Failure::Other(error.into()))?.map_err(|error| setup.keep_evidence(error))
+    let knowledge = block_on(ask).map_err(|error| Failure::Other(error.into()))?.map_err(|error| setup.keep_evidence(error))?;
+    setup.hearing(knowledge)
 }
 
 impl Checked {

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use client::cli::Documentation;
 
-pub use advise::{AdviseCommand, AdviseText, AffectedArgs, SeverityArg, SigningArgs};
+pub use advise::{AdviseCommand, AdviseText, AffectedArgs, ExportFormat, SeverityArg, SigningArgs, TeamCommand};
 pub use hooks::{AllowArgs, GateCommand, HookArgs, SetupCommand};
 pub use repo::{RegisterArgs, RepoCheckArgs, RepoCommand, ZypperArgs};
 pub use roles::{RolesCommand, SubmitArgs};
@@ -69,7 +69,7 @@ pub enum Command {
         subcommand,
         after_help = "Examples:\n  tally advise second --key mine.key --id TSA-2026-0001\n  tally advise head --key team.key"
     )]
-    Advise(AdviseCommand),
+    Advise(TeamCommand),
     /// Look at the roles: who may say what, and how that changed
     #[command(subcommand, after_help = "Examples:\n  tally roles show\n  tally roles diff --file roles-5.txt\n  tally roles history")]
     Roles(RolesCommand),
@@ -226,11 +226,13 @@ pub enum BundleCommand {
         /// The file to write
         file: PathBuf,
     },
-    /// Verify such a file and take it into the cache
-    #[command(after_help = "Example:\n  tally bundle import /media/usb/tally.bundle")]
+    /// Verify such a file, or a signed warning that the log does not show, and take it into the cache
+    #[command(
+        after_help = "Examples:\n  tally bundle import /media/usb/tally.bundle\n  tally bundle import https://example.com/TSA-2026-0001.json"
+    )]
     Import {
-        /// The file to read
-        file: PathBuf,
+        /// A file, or an address of http or https
+        source: String,
     },
 }
 

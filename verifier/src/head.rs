@@ -91,6 +91,8 @@ pub fn completeness(knowledge: &Knowledge, rules: &Rules, unread: Option<usize>,
                     head.advisory,
                     head.roles
                 );
+                // A head vouches for warnings and roles. Claims can still be left out by whoever answers.
+                let words = if unread.is_some() { words } else { words + "; that no claim is left out is the log's word" };
                 (words, None)
             }
         }

@@ -6,10 +6,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use attest::judge::{Advisories, Completeness, Judge, Leaf, PackageClaims, Refusal, claims_for, completeness};
-use attest::predicate::Kind;
+use attest::predicate::{Advisory, Kind};
 use attest::{Bundle, Envelope, Purl, Statement};
 use tlog::policy::{Cosigned, Unsatisfied};
 use tlog::{Hash, Policy, SignedCheckpoint};
+
+use crate::unlogged::{self, Unlogged};
 
 /// Why nothing can be concluded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +44,7 @@ pub struct Knowledge {
     /// Standing leaves by subject.
     by_subject: HashMap<String, Vec<Leaf>>,
     advisories: Advisories,
+    unlogged: Vec<Unlogged>,
     completeness: Completeness,
     refused: Vec<(u64, Refusal)>,
     leaves: usize,
@@ -103,7 +106,17 @@ impl Knowledge {
         for leaf in standing {
             by_subject.entry(leaf.statement.subject.name.clone()).or_default().push(leaf);
         }
-        Ok(Self { checkpoint: bundle.checkpoint.clone(), cosigned, judge, by_subject, advisories, completeness, refused, leaves })
+        Ok(Self {
+            checkpoint: bundle.checkpoint.clone(),
+            cosigned,
+            judge,
+            by_subject,
+            advisories,
+            unlogged: Vec::new(),
+            completeness,
+            refused,
+            leaves,
+        })
     }
 
     /// The checkpoint to which everything is proven.
@@ -128,6 +141,19 @@ impl Knowledge {
     #[must_use]
     pub fn advisories(&self) -> &Advisories {
         &self.advisories
+    }
+
+    /// Takes in warnings that came by another road than the log's.
+    #[must_use]
+    pub fn hearing(mut self, entries: &[Vec<u8>]) -> Self {
+        self.unlogged = unlogged::hear(entries, &self.judge, self.about(Advisory::SUBJECT));
+        self
+    }
+
+    /// Warnings that the log does not show.
+    #[must_use]
+    pub fn unlogged(&self) -> &[Unlogged] {
+        &self.unlogged
     }
 
     /// What the newest control head says.

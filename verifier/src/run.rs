@@ -13,8 +13,8 @@ use crate::audit::{Plan, Request as AuditRequest};
 use crate::cache::Cache;
 use crate::check;
 use crate::cli::{
-    AdviseCommand, AuditArgs, AuditCommand, BundleCommand, Cli, Command, ExplainArgs, Format, GateCommand, OutputArgs, ProofCommand,
-    SetupCommand, SyncArgs,
+    AdviseCommand, AuditArgs, AuditCommand, BundleCommand, Cli, Command, ExplainArgs, ExportFormat, Format, GateCommand, OutputArgs,
+    ProofCommand, SetupCommand, SyncArgs, TeamCommand,
 };
 use crate::config::Config;
 use crate::daily;
@@ -57,11 +57,12 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
         }
         Command::Explain(args) => explain(&Setup::load(&cli.config)?, &args),
         Command::Bundle(BundleCommand::Export { file }) => export(&Setup::load(&cli.config)?, &file),
-        Command::Bundle(BundleCommand::Import { file }) => import(&Setup::load(&cli.config)?, &file),
+        Command::Bundle(BundleCommand::Import { source }) => import(&Setup::load(&cli.config)?, &source),
         Command::Proof(ProofCommand::Verify { proof, entry, policy }) => prove(&cli.config, policy, &proof, &entry),
         Command::Roles(command) => crate::roles::run(&Setup::load(&cli.config)?, &command),
         Command::Repo(command) => crate::repo::run(&Setup::load(&cli.config)?, &command),
-        Command::Advise(command) => advise(&Setup::load(&cli.config)?, &command),
+        Command::Advise(TeamCommand::Say(command)) => advise(&Setup::load(&cli.config)?, &command),
+        Command::Advise(TeamCommand::Export { format }) => export_warnings(&Setup::load(&cli.config)?, format),
         Command::Audit(AuditArgs { command: Some(AuditCommand::Evidence { file, key }), .. }) => evidence(&file, &key),
         Command::Audit(args) => audit(&Setup::load(&cli.config)?, &args),
         Command::Documentation(documentation) => {
@@ -203,9 +204,50 @@ fn export(setup: &Setup, file: &Path) -> Result<u8, Failure> {
     Ok(exit::CLEAN)
 }
 
-fn import(setup: &Setup, file: &Path) -> Result<u8, Failure> {
-    let bytes = client::cli::read_limited(file, MAX_BUNDLE)?;
-    let bundle = Bundle::parse(&bytes).map_err(|error| Failure::Unproven(format!("{}: {error}", file.display())))?;
+/// A file, or what an address answers.
+fn read_source(source: &str) -> Result<Vec<u8>, Failure> {
+    let is_address = source.starts_with("https://") || source.starts_with("http://");
+    let Some((base, path)) = source.rsplit_once('/').filter(|_| is_address) else {
+        return Ok(client::cli::read_limited(Path::new(source), MAX_BUNDLE)?);
+    };
+    let http = client::Http::new(base, FETCH_TIME)?;
+    let limit = usize::try_from(MAX_BUNDLE).unwrap_or(usize::MAX);
+    Ok(block_on(http.get(path, limit)).map_err(|error| Failure::Other(error.into()))??.body.to_vec())
+}
+
+/// A signed warning that the log does not show, from wherever it comes.
+fn hear(setup: &Setup, source: &str, entry: &[u8]) -> Result<u8, Failure> {
+    let lock = setup.cache.lock(PATIENCE)?;
+    let knowledge = setup.knowledge()?.0;
+    let refuse = |error: crate::unlogged::UnloggedError| Failure::Unproven(format!("{source}: {error}; nothing was changed"));
+    let (key, advisory) = crate::unlogged::check(entry, knowledge.judge()).map_err(refuse)?;
+    setup.cache.keep_unlogged(&lock, entry)?;
+    println!(
+        "took in the warning {}, signed by {}; as far as is known here, the log does not show it",
+        crate::finding::printable(advisory.id.as_bytes()),
+        key.name().as_str()
+    );
+    Ok(exit::CLEAN)
+}
+
+fn export_warnings(setup: &Setup, format: ExportFormat) -> Result<u8, Failure> {
+    let knowledge = setup.knowledge()?.0;
+    let confirmed: Vec<_> = knowledge.advisories().in_force().iter().filter(|warning| warning.confirmed).collect();
+    let as_of = setup.policy.freshness(knowledge.cosigned(), u64::MAX).unwrap_or_else(time::now);
+    let origin = &knowledge.checkpoint().checkpoint.origin;
+    write_out(&match format {
+        ExportFormat::Osv => crate::export::osv(&confirmed, as_of),
+        ExportFormat::Openvex => crate::export::openvex(&confirmed, origin, as_of),
+    })?;
+    Ok(exit::CLEAN)
+}
+
+fn import(setup: &Setup, source: &str) -> Result<u8, Failure> {
+    let bytes = read_source(source)?;
+    if bytes.starts_with(b"{\"payload\":") {
+        return hear(setup, source, &bytes);
+    }
+    let bundle = Bundle::parse(&bytes).map_err(|error| Failure::Unproven(format!("{source}: {error}")))?;
     drop(bytes);
     let lock = setup.cache.lock(PATIENCE)?;
     let imported = crate::import::import(&bundle, &setup.policy, setup.config.roles_sha256, &setup.cache, &lock);
@@ -213,7 +255,7 @@ fn import(setup: &Setup, file: &Path) -> Result<u8, Failure> {
         ImportError::Fork(evidence) => setup.convicted(&evidence),
         ImportError::Cache(error) => Failure::Cache(error),
         error @ ImportError::TooMany(_) => Failure::File(error.to_string()),
-        error => Failure::Unproven(format!("{}: {error}; nothing was changed", file.display())),
+        error => Failure::Unproven(format!("{source}: {error}; nothing was changed")),
     })?;
     println!(
         "imported {} entries, proven under a tree of {}; {} of them and {} manifests are new here",
@@ -234,7 +276,7 @@ fn advise(setup: &Setup, command: &AdviseCommand) -> Result<u8, Failure> {
     let lock = setup.cache.lock(PATIENCE)?;
     let log = setup.log()?;
     let syncer = setup.syncer(&log, &lock, false);
-    let said = block_on(crate::advise::advise(&syncer, command, &*signer, time::now(), signing.wait));
+    let said = block_on(crate::advise::advise(&syncer, command, &*signer, time::now(), signing));
     let proof = said.map_err(|error| Failure::Other(error.into()))?.map_err(|error| setup.not_said(error))?;
     println!("published as entry {} of {}", proof.index, proof.checkpoint.checkpoint.origin);
     Ok(exit::CLEAN)
@@ -330,5 +372,7 @@ pub fn write_out(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// How long an address may take to give a bundle.
+const FETCH_TIME: std::time::Duration = std::time::Duration::from_secs(300);
 /// The largest bundle that is read into memory.
 const MAX_BUNDLE: u64 = 4 << 30;

@@ -56,7 +56,15 @@ impl Setup {
         let (known, coverage) = self.cache.known()?;
         let asides = self.cache.asides()?;
         let bundles: Vec<&Bundle> = std::iter::once(&known).chain(&asides).collect();
-        Ok((Knowledge::of(&bundles, &self.policy, self.config.roles_sha256)?, coverage))
+        Ok((self.hearing(Knowledge::of(&bundles, &self.policy, self.config.roles_sha256)?)?, coverage))
+    }
+
+    /// With the warnings that came by another road than the log's.
+    ///
+    /// # Errors
+    /// If one cannot be read: it may be the one that matters.
+    pub fn hearing(&self, knowledge: Knowledge) -> Result<Knowledge, Failure> {
+        Ok(knowledge.hearing(&self.cache.unlogged()?))
     }
 
     /// Namespaces to look in: the root's own distribution first.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use attest::judge::{Attester, Claim, ClaimVerdict, InForce, PackageClaims, Rebuilds, observations_for, rebuilds_for};
 use attest::manifest::unescape_path;
-use attest::predicate::Observed;
+use attest::predicate::{Advisory, Observed};
 use attest::{Manifest, Purl};
 use package::installed::Installed;
 use tlog::Hash;
@@ -14,6 +14,7 @@ use crate::config::Rules;
 use crate::finding::{Attested, Finding, Kind};
 use crate::knowledge::Knowledge;
 use crate::manifests::Manifests;
+use crate::unlogged::Unlogged;
 
 /// A package file that enough builders agree on, as a candidate for what is installed.
 #[derive(Debug)]
@@ -197,23 +198,29 @@ impl Subject {
                 self.findings.push(self::warning(warning).of(&self.label));
             }
         }
+        let about = |unlogged: &Unlogged| packages.iter().find_map(|package| unlogged.about(&purl, package));
+        self.findings.extend(knowledge.unlogged().iter().filter_map(about).map(|finding| finding.of(&self.label)));
     }
 }
 
 /// A warning in force as a finding: confirmed by enough of the security team, or only shown.
 #[must_use]
 pub fn warning(entry: &InForce) -> Finding {
-    let advisory = &entry.advisory;
     let kind = if entry.confirmed { Kind::Warned } else { Kind::Unconfirmed };
-    let why = format!(
+    Finding::new(kind, tell(&entry.advisory)).attested(&attested(&entry.attesters))
+}
+
+/// What a warning says, in a line.
+#[must_use]
+pub fn tell(advisory: &Advisory) -> String {
+    format!(
         "{} ({:?}): {} Advice: {} See {}.",
         advisory.id,
         advisory.severity,
         sentence(&advisory.summary),
         sentence(&advisory.advice),
         advisory.reference
-    );
-    Finding::new(kind, why).attested(&attested(&entry.attesters))
+    )
 }
 
 /// The package URLs under which a package may be attested.

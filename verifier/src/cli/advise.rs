@@ -7,6 +7,30 @@ use tlog::Hash;
 
 /// `tally advise`.
 #[derive(Debug, Subcommand)]
+pub enum TeamCommand {
+    /// Say something
+    #[command(flatten)]
+    Say(AdviseCommand),
+    /// Print the confirmed warnings in force for other tools
+    #[command(after_help = "Examples:\n  tally advise export --format osv > warnings.jsonl\n  tally advise export --format openvex")]
+    Export {
+        /// osv: a document a line; openvex: one document
+        #[arg(long)]
+        format: ExportFormat,
+    },
+}
+
+/// Whose words warnings are told in.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum ExportFormat {
+    /// The OSV schema
+    Osv,
+    /// OpenVEX
+    Openvex,
+}
+
+/// What `tally advise` can say.
+#[derive(Debug, Subcommand)]
 pub enum AdviseCommand {
     /// Warn of packages, of package files, or of indexes of repositories
     #[command(
@@ -102,6 +126,9 @@ pub struct SigningArgs {
     /// A key file of the security team
     #[arg(long, value_name = "FILE")]
     pub key: PathBuf,
+    /// Also write the signed entry here, before it is submitted: tally bundle import takes it even if the log refuses it
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
     /// How long to wait until it is published, in seconds
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=60), value_name = "SECONDS")]
     pub wait: u64,

@@ -71,6 +71,7 @@ pub fn judge(local: Local, name: Option<&str>, knowledge: &Knowledge, rules: &Ru
     judged.age(&rules.repositories, &name, now);
     let digest = judged.local.digest;
     knowledge.advisories().about_index(&name, &digest).for_each(|entry| judged.add(warning(entry)));
+    knowledge.unlogged().iter().filter_map(|unlogged| unlogged.about_index(&name, &digest)).for_each(|finding| judged.add(finding));
     judged
 }
 

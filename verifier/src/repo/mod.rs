@@ -114,7 +114,7 @@ fn ask(setup: &Setup, locals: &[Local], name: Option<&str>) -> Result<Knowledge,
             tracing::warn!("the log cannot be asked ({error}); what the cache holds is all that is known");
             Ok(setup.knowledge()?.0)
         }
-        answer => answer.map_err(|error| setup.keep_evidence(error)),
+        answer => setup.hearing(answer.map_err(|error| setup.keep_evidence(error))?),
     }
 }
 

@@ -44,7 +44,7 @@ pub(super) fn register(setup: &Setup, args: &RegisterArgs) -> Result<u8, Failure
     let say = async {
         let statement = statement(&syncer, &local, args, signer.key()).await?;
         let name = statement.subject.name.clone();
-        Ok::<_, RegisterError>((name, submit(&syncer, &statement, &*signer, args.signing.wait).await?))
+        Ok::<_, RegisterError>((name, submit(&syncer, &statement, &*signer, &args.signing).await?))
     };
     let (name, proof) = block_on(say).map_err(|error| Failure::Other(error.into()))?.map_err(|error| match error {
         RegisterError::Advise(error) => setup.not_said(error),

@@ -188,7 +188,7 @@ fn submit(setup: &Setup, args: &SubmitArgs) -> Result<u8, Failure> {
     let signed = SignedRoles::assemble(&document, &minisigs, foundation).map_err(|error| refuse(&error))?;
     chain.check(&signed).map_err(|error| refuse(&error))?;
     let statement = signed.to_statement().map_err(|error| refuse(&error))?;
-    let said = block_on(advise::submit(&syncer, &statement, &*signer, args.signing.wait));
+    let said = block_on(advise::submit(&syncer, &statement, &*signer, &args.signing));
     let proof = said.map_err(|error| Failure::Other(error.into()))?.map_err(|error| setup.not_said(error))?;
     println!("version {} of the roles is entry {} of {}", signed.roles().version, proof.index, proof.checkpoint.checkpoint.origin);
     Ok(exit::CLEAN)

@@ -16,6 +16,7 @@ use tlog::{Edge, Hash, InclusionProof, SignedCheckpoint, hash_leaf};
 struct Shown {
     files: BTreeMap<String, Vec<u8>>,
     leaves: Vec<Vec<u8>>,
+    hidden: Vec<usize>,
     checkpoint: String,
 }
 
@@ -57,12 +58,20 @@ impl Server {
         files.extend(batch.bundles.iter().map(|(id, bytes)| (id.path(), bytes.clone())));
         files.extend(manifests.iter().map(|manifest| (format!("manifest/{}", manifest.root()), manifest.encode())));
         files.insert("checkpoint".into(), checkpoint.encode().into_bytes());
-        *self.shown.lock().unwrap() = Shown { files, leaves: leaves.to_vec(), checkpoint: checkpoint.encode() };
+        *self.shown.lock().unwrap() = Shown { files, leaves: leaves.to_vec(), hidden: Vec::new(), checkpoint: checkpoint.encode() };
     }
 
     /// Hides all files below a path.
     pub fn hide(&self, path: &str) {
         self.shown.lock().unwrap().files.retain(|name, _| !name.starts_with(path));
+    }
+
+    /// Leaves these entries out of every answer to a lookup.
+    pub fn withhold(&self, is_hidden: impl Fn(&Statement) -> bool) {
+        let mut shown = self.shown.lock().unwrap();
+        let statement = |leaf: &[u8]| Statement::parse(Envelope::parse(leaf).unwrap().payload()).unwrap();
+        let hidden = shown.leaves.iter().enumerate().filter(|(_, leaf)| is_hidden(&statement(leaf))).map(|(index, _)| index).collect();
+        shown.hidden = hidden;
     }
 
     /// What was asked since the last call.
@@ -111,7 +120,7 @@ fn lookup(shown: &Shown, queries: &str) -> Vec<u8> {
     let from = queries.iter().find_map(|query| query.strip_prefix("from:")).map_or(0, |from| from.parse().unwrap());
     let hashes: Vec<Hash> = shown.leaves.iter().map(|leaf| hash_leaf(leaf)).collect();
     let mut answer = format!("{}\n", serde_json::json!({ "checkpoint": shown.checkpoint }));
-    for (index, leaf) in shown.leaves.iter().enumerate().skip(from) {
+    for (index, leaf) in shown.leaves.iter().enumerate().skip(from).filter(|(index, _)| !shown.hidden.contains(index)) {
         let statement = Statement::parse(Envelope::parse(leaf).unwrap().payload()).unwrap();
         let kind = format!("type:{}", statement.kind().short_name());
         if queries.contains(&statement.subject.name.as_str()) || queries.contains(&kind.as_str()) {
