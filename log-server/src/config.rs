@@ -124,10 +124,10 @@ fn default_batch_interval() -> u64 {
     100
 }
 fn default_batch_bytes() -> usize {
-    8 << 20
+    4 << 20
 }
 fn default_batch_entries() -> usize {
-    8_192
+    4_096
 }
 fn default_queue_bytes() -> usize {
     32 << 20

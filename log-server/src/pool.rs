@@ -288,7 +288,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 /// Between two batches passes this many times what the first one's round took.
 const REST: u32 = 4;
 /// A batch of this part of the largest one waits for no more: what a round costs whatever its size is little for each entry then.
-const ENOUGH: usize = 4;
+const ENOUGH: usize = 2;
 /// Most requests that wait for one entry.
 const MAX_JOINED: usize = 1_024;
 
@@ -347,11 +347,11 @@ mod tests {
         let (pool, never) = (Pool::new(100_000), Duration::from_secs(3_600));
         let submit = |count: usize| (0..count).for_each(|_| drop(pool.submit(None, vec![0; 10], ()).unwrap()));
         submit(3);
-        pool.wait(never, 80_000, 12, never);
-        assert_eq!(pool.take(1000, 100).len(), 3, "a quarter of the entries");
+        pool.wait(never, 80_000, 6, never);
+        assert_eq!(pool.take(1000, 100).len(), 3, "half of the entries");
         submit(3);
-        pool.wait(never, 120, 80_000, never);
-        assert_eq!(pool.take(1000, 100).len(), 3, "a quarter of the bytes");
+        pool.wait(never, 60, 80_000, never);
+        assert_eq!(pool.take(1000, 100).len(), 3, "half of the bytes");
         submit(1);
         std::thread::scope(|scope| {
             let waits = scope.spawn(|| pool.wait(never, 80_000, 80_000, never));

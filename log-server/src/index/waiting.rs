@@ -98,7 +98,7 @@ impl Waiting {
 /// How long rows wait: keys have no order, so that few of them change as many pages as many do.
 const INTERVAL: Duration = Duration::from_secs(5);
 /// Rows that wait no longer, and rows after which whoever brings more has to wait: about 200 bytes each.
-const ENOUGH: usize = 32_768;
+const ENOUGH: usize = 16_384;
 const MOST: usize = 2 * ENOUGH;
 
 #[cfg(test)]
