@@ -6,7 +6,7 @@ SOAK_SECONDS ?= 120
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 TOOLS = cc podman runc debootstrap mmdebstrap minisign bsdtar mtree strace faketime gpgv gpg apt-ftparchive dpkg-deb python3 systemd-analyze unshare setcap curl xz zstd ip rpmbuild rpm2cpio pacman ssh-agent openssl
 
-.PHONY: help build demo acceptance gate repo-states interop test lint unit no-std fuzz soak crash bench bench-large bench-fsck bench-verify bench-foreign audit-large gossip rebuilds deps clean
+.PHONY: help build demo acceptance gate repo-states interop distros test lint unit no-std fuzz soak crash bench bench-large bench-fsck bench-verify bench-foreign bench-builder audit-large gossip rebuilds deps clean
 
 help:
 	@echo "make demo    the main job on real packages: log, witnesses, builders, verdicts"
@@ -14,6 +14,7 @@ help:
 	@echo "make repo-states  six promises about repositories, kept and broken before a real zypper: two minutes"
 	@echo "make gate    apt inside a bootstrapped Debian root, stopped and let through: a few minutes"
 	@echo "make interop litewitness, Sunlight, Tessera, sigsum and the Go tools against ours, in a Debian root: minutes the first time"
+	@echo "make distros dnf, zypper and pacman of two Debian suites, with repositories made by their own tools; the service killed again and again"
 	@echo "make test    lint, the core without std, all tests"
 	@echo "make lint    formatting, clippy, documentation"
 	@echo "make fuzz    every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
@@ -27,6 +28,7 @@ help:
 	@echo "make soak    mixed load and random kills for SOAK_SECONDS=$(SOAK_SECONDS)"
 	@echo "make crash   power cuts, failing calls, flipped bits and injected faults: all or many, not a few"
 	@echo "make bench-verify  how long this machine's packages take to verify, beside cat, openssl, sha256sum, debsums and dpkg"
+	@echo "make bench-builder  BUILDER_PACKAGES=790 packages attested into a real log: packages a minute, and where the time goes"
 	@echo "make build   the four programs, in target/release"
 
 deps:
@@ -49,6 +51,10 @@ interop: deps
 
 repo-states: deps
 	$(CARGO) test --locked -p tally --test zypper -- --ignored --nocapture
+
+distros: deps
+	$(CARGO) test --locked -p tally-builder --test distros -- --ignored --nocapture --test-threads=1
+	TALLY_CASES=many $(CARGO) test --locked -p tally-builder --test service -- --nocapture
 
 test: deps lint no-std unit
 
@@ -96,6 +102,11 @@ bench-verify:
 bench-foreign: build
 	@.ci/deps wrk ab
 	TALLY_BIN=$(abspath $(TARGET)/release) bench/foreign.sh
+
+# Every package that is installed here, or BUILDER_PACKAGES of them.
+bench-builder: build
+	@mkdir -p $(TARGET)/bench
+	TALLY_BIN=$(abspath $(TARGET)/release) bench/builder.sh $(or $(BUILDER_PACKAGES),790) $(TARGET)/bench/builder.json
 
 # TALLY_AUDIT_ENTRIES=1000000
 audit-large: deps

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 
-use attest::predicate::{PackageFiles, Predicate};
+use attest::predicate::{PackageFiles, PackageOrigin, Predicate};
 use attest::{Purl, Statement};
 use package::deb::{self, DebPackage};
 
-use crate::chain::Listed;
+use crate::distro::PackageFile;
 
 /// Why there is no claim.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,7 +26,7 @@ pub enum ClaimError {
     #[error("{0}")]
     Package(String),
     /// Nobody said whose packages these are.
-    #[error("the repository's Origin `{0}` is not among the vendors")]
+    #[error("the repository's Origin or name `{0}` is not among the vendors")]
     UnknownVendor(String),
     /// The name does not make a package URL or the statement breaks its own rules.
     #[error("the package cannot be named or stated: {0}")]
@@ -49,8 +49,8 @@ impl ClaimError {
 /// Everything said about a package file before anything was installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// The package as read.
-    pub deb: DebPackage,
+    /// The package file as read.
+    pub file: PackageFile,
     /// Its package URL.
     pub purl: Purl,
     /// The manifest's text.
@@ -71,19 +71,17 @@ pub fn read(path: &Path) -> Result<DebPackage, ClaimError> {
 }
 
 impl Claim {
-    /// The claim about a package whose origin is verified. `vendors` maps the `Origin` of Release files to namespaces.
+    /// The claim about a package whose origin is verified. `vendors` maps the `Origin` of Release files, and the names of repositories, to
+    /// namespaces.
     ///
     /// # Errors
     /// If the vendor is unknown or the statement cannot be made.
-    pub fn new(deb: DebPackage, listed: &Listed, vendors: &BTreeMap<String, String>) -> Result<Self, ClaimError> {
-        let origin = &listed.origin;
+    pub fn new(file: PackageFile, origin: &PackageOrigin, vendors: &BTreeMap<String, String>) -> Result<Self, ClaimError> {
         let vendor = vendors.get(&origin.origin).ok_or_else(|| ClaimError::UnknownVendor(origin.origin.clone()))?;
-        let control = &deb.control;
-        let purl = Purl::deb(vendor, &control.name, &control.version, &control.architecture)
-            .map_err(|error| ClaimError::Statement(error.to_string()))?;
-        let files = statement(&purl, &deb, Predicate::PackageFiles(PackageFiles::of(&deb.manifest)))?;
-        let origin = statement(&purl, &deb, Predicate::PackageOrigin(origin.clone()))?;
-        Ok(Self { manifest: deb.manifest.encode(), deb, purl, files, origin })
+        let purl = file.purl(vendor).map_err(|error| ClaimError::Statement(error.to_string()))?;
+        let files = statement(&purl, &file, Predicate::PackageFiles(PackageFiles::of(&file.manifest)))?;
+        let origin = statement(&purl, &file, Predicate::PackageOrigin(origin.clone()))?;
+        Ok(Self { manifest: file.manifest.encode(), file, purl, files, origin })
     }
 }
 
@@ -91,8 +89,10 @@ impl Claim {
 ///
 /// # Errors
 /// If it breaks a rule of statements.
-pub fn statement(purl: &Purl, deb: &DebPackage, predicate: Predicate) -> Result<Statement, ClaimError> {
-    let statement = Statement::about_package(purl, deb.sha256, predicate);
+pub fn statement(purl: &Purl, file: &PackageFile, predicate: Predicate) -> Result<Statement, ClaimError> {
+    let mut statement = Statement::about_package(purl, file.sha256, predicate);
+    let digests = &mut statement.subject.digest;
+    (digests.rpm_header, digests.rpm_payload) = file.rpm.unzip();
     statement.check().map_err(|error| ClaimError::Statement(error.to_string()))?;
     Ok(statement)
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tlog::{KeyName, VerifierKey};
 
+use crate::distro::{Manager, Repository};
 use crate::podman::IdRange;
 use crate::service::Service;
 
@@ -73,7 +74,13 @@ pub struct Config {
     /// Sources list to use instead of the machine's (or, for a reference, the image's) own: a file of one-line or deb822 entries.
     #[serde(default)]
     pub sources: Option<PathBuf>,
-    /// Namespaces of package URLs by `Origin` of the signed Release file.
+    /// The image's package manager.
+    #[serde(default)]
+    pub manager: Manager,
+    /// Repositories of other managers than apt.
+    #[serde(default, rename = "repository")]
+    pub repositories: Vec<Repository>,
+    /// Namespaces of package URLs by `Origin` of the signed Release file, or by name of the repository.
     #[serde(default = "debian")]
     pub vendors: BTreeMap<String, String>,
     /// Whether packages are also installed and observed.
@@ -232,8 +239,25 @@ impl Config {
         if !(1..=5).contains(&self.observe_runs) {
             return Err(("observe_runs", "must be 1 to 5"));
         }
+        self.check_manager()?;
         self.run.check()?;
         self.container.check()
+    }
+}
+
+impl Config {
+    /// What belongs to apt, and what to the others.
+    fn check_manager(&self) -> Result<(), (&'static str, &'static str)> {
+        if self.manager == Manager::Apt {
+            return if self.repositories.is_empty() { Ok(()) } else { Err(("repository", "apt's repositories are named by `sources`")) };
+        }
+        if self.repositories.is_empty() || !self.repositories.iter().all(Repository::is_sound) {
+            return Err(("repository", "at least one with a plain name and an http or https address is needed"));
+        }
+        if self.image == BOOTSTRAP || self.sources.is_some() || self.container.faketime.is_some() {
+            return Err(("manager", "`bootstrap`, `sources` and `faketime` are for apt alone: name an image of the distribution"));
+        }
+        Ok(())
     }
 }
 
@@ -350,6 +374,12 @@ mod tests {
         assert_eq!(refused("[container]\ntimeout = 0\n"), Some("container.timeout"));
         assert_eq!(refused("[container]\nmemory = 63\n"), Some("container.memory"));
         assert_eq!(refused("[container]\nparallel = 0\n"), Some("container.parallel"));
+        let other = |more: &str| refused(&format!("manager = \"dnf\"\nimage = \"x\"\n{more}"));
+        assert_eq!(other("[[repository]]\nname = \"fedora\"\nurl = \"https://a/b\"\n"), None);
+        assert_eq!((other(""), other("[[repository]]\nname = \"f\"\nurl = \"file:/srv\"\n")), (Some("repository"), Some("repository")));
+        assert_eq!(other("sources = \"x\"\n[[repository]]\nname = \"f\"\nurl = \"http://a\"\n"), Some("manager"));
+        assert_eq!(refused("[[repository]]\nname = \"f\"\nurl = \"http://a\"\n"), Some("repository"));
+        assert_eq!(refused("manager = \"emerge\"\n"), Some("malformed"));
         assert_eq!(refused("[run]\ninterval = 0\n"), Some("run.interval"));
         assert_eq!(refused("[run]\nbatch = 501\n"), Some("run.batch"));
         assert_eq!(refused("[run]\npackages = [\"jq\"]\n"), Some("run.packages"));

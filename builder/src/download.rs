@@ -2,6 +2,8 @@
 //!
 //! The container only fetches; nothing is installed in it. What comes out is not believed: [`crate::chain`] verifies it.
 
+mod script;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
@@ -10,10 +12,14 @@ use std::time::{Duration, SystemTime};
 
 use crate::chain::Keyring;
 use crate::config::Config;
+use crate::distro::{self, Manager};
 use crate::home::readable_dir;
 use crate::podman::{Bind, Finished, Job, MOUNTS, Network, Podman, PodmanError, StreamReader};
 use crate::request::Request;
 use crate::sources::{self, Source};
+
+pub(crate) use script::PROLOGUE;
+use script::script;
 
 /// Why nothing was downloaded.
 #[derive(Debug, thiserror::Error)]
@@ -98,8 +104,12 @@ pub async fn download(
     scratch: &Path,
 ) -> Result<Downloaded, DownloadError> {
     let Order { keyring, sources, requests, lists } = *order;
-    let input = apt_input(scratch, keyring, &sources::encode(sources))?;
-    if let Some(lists) = lists {
+    let (name, text) = match config.manager {
+        Manager::Apt => ("sources.list", sources::encode(sources)),
+        manager => distro::settings(manager, &config.repositories),
+    };
+    let input = setup(scratch, keyring, name, &text)?;
+    if let Some(lists) = lists.filter(|_| config.manager == Manager::Apt) {
         link_all(lists, &input.join("lists"))?;
     }
     let job = Job {
@@ -109,13 +119,13 @@ pub async fn download(
         // No user namespace: it may not go with the host's network, and no maintainer script runs here.
         network: Network::Host,
         timeout: config.timeout(),
-        ..Job::new(image, &script(requests, config.observe, config.container.faketime.is_some() && config.observe))
+        ..Job::new(image, &script(config, requests))
     };
     let finished = podman.run(&job).await?;
     let copied = copy(podman, &finished, config, scratch).await;
     podman.remove(&finished.id).await?;
     copied?;
-    collect(&scratch.join(OUTPUT), requests, &finished)
+    collect(&scratch.join(OUTPUT), config.manager, requests, &finished)
 }
 
 /// Keeps the lists of a download below `dir` for the next one.
@@ -123,6 +133,9 @@ pub async fn download(
 /// # Errors
 /// If they cannot be linked there.
 pub fn keep_lists(downloaded: &Downloaded, dir: &Path, kept: &Mutex<Option<PathBuf>>) -> Result<(), DownloadError> {
+    if !downloaded.lists.is_dir() {
+        return Ok(());
+    }
     let new = tempfile::Builder::new().prefix("lists-").tempdir_in(dir).map_err(io(dir))?.keep();
     link_all(&downloaded.lists, &new.join("lists"))?;
     let old = kept.lock().unwrap_or_else(PoisonError::into_inner).replace(new.join("lists"));
@@ -144,12 +157,12 @@ fn link_all(from: &Path, to: &Path) -> Result<(), DownloadError> {
     Ok(())
 }
 
-/// What a container's apt is given: a sources list and a keyring, in a directory that it can read.
-pub(crate) fn apt_input(scratch: &Path, keyring: &Keyring, list: &str) -> Result<PathBuf, DownloadError> {
-    let input = scratch.join("apt");
+/// What a container's package manager is given: its settings, under a name, and a keyring, in a directory that it can read.
+pub(crate) fn setup(scratch: &Path, keyring: &Keyring, name: &str, text: &str) -> Result<PathBuf, DownloadError> {
+    let input = scratch.join("setup");
     readable_dir(&input).map_err(io(&input))?;
-    std::fs::write(input.join("sources.list"), list).map_err(io(&input))?;
-    readable(&input.join("sources.list"))?;
+    std::fs::write(input.join(name), text).map_err(io(&input))?;
+    readable(&input.join(name))?;
     std::fs::copy(keyring.path(), input.join("keyring.gpg")).map_err(io(&input))?;
     readable(&input.join("keyring.gpg"))?;
     Ok(input)
@@ -180,38 +193,9 @@ pub(crate) async fn copy(podman: &Podman, finished: &Finished, config: &Config, 
 /// A local repository must be visible inside the container at its own path.
 pub(crate) fn binds(input: &Path, sources: &[Source]) -> Vec<Bind> {
     let local: BTreeSet<&str> = sources.iter().filter_map(Source::local).collect();
-    let own = Bind { source: input.to_owned(), target: format!("{MOUNTS}/apt") };
+    let own = Bind { source: input.to_owned(), target: format!("{MOUNTS}/setup") };
     let bind = |path: &str| Bind { source: PathBuf::from(path), target: path.to_owned() };
     std::iter::once(own).chain(local.into_iter().map(bind)).collect()
-}
-
-/// Plans say which files one package takes. All are downloaded together, which is quick, and what is then missing (packages that conflict
-/// cannot be downloaded together) one by one.
-fn planned(requests: &[Request], specs: &str) -> String {
-    let each =
-        |step: &str| -> String { requests.iter().enumerate().map(|(number, request)| format!("{step} {number} '{request}'\n")).collect() };
-    format!("{}apt install --reinstall --allow-downgrades --download-only{specs} >/dev/null 2>&1 || :\n{}", each("plan"), each("complete"))
-}
-
-/// The script that runs in the container. Requests are made of harmless characters only ([`Request`]). Without plans, only the packages
-/// themselves are downloaded.
-fn script(requests: &[Request], plans: bool, faketime: bool) -> String {
-    let foreign: BTreeSet<&str> =
-        requests.iter().filter_map(|request| request.architecture.as_deref()).filter(|arch| *arch != "all").collect();
-    let mut script = PROLOGUE.to_owned();
-    for architecture in foreign {
-        script.push_str(&format!("[ {architecture} = \"$(cat $D/native)\" ] || dpkg --add-architecture {architecture}\n"));
-    }
-    script.push_str("apt update >$D/update.log 2>&1 || { grep '^E:' $D/update.log >&2 || tail -n 3 $D/update.log >&2; exit 20; }\n");
-    let specs: String = requests.iter().map(|request| format!(" '{request}'")).collect();
-    if requests.is_empty() {
-        return script;
-    }
-    script.push_str(&if plans { planned(requests, &specs) } else { format!("alone{specs}\n") });
-    if faketime {
-        script.push_str("mkdir $D/faketime; cd $D/faketime; apt download libfaketime >/dev/null || exit 21\n");
-    }
-    script
 }
 
 /// Takes plain files at most two levels deep out of a tar stream whose top directory is `top`, and nothing else.
@@ -249,30 +233,30 @@ fn plain(path: &Path, top: &str) -> Option<PathBuf> {
     (normal && ours && (2..=3).contains(&parts.len())).then(|| parts.iter().collect())
 }
 
-fn collect(dir: &Path, requests: &[Request], finished: &Finished) -> Result<Downloaded, DownloadError> {
+fn collect(dir: &Path, manager: Manager, requests: &[Request], finished: &Finished) -> Result<Downloaded, DownloadError> {
     match finished.exit {
         0 => {}
         20 => return Err(DownloadError::Update(last_lines(&finished.log))),
         _ => return Err(DownloadError::Update(format!("the script ended with status {}: {}", finished.exit, last_lines(&finished.log)))),
     }
     let native = std::fs::read_to_string(dir.join("native")).map_err(io(dir))?.trim().to_owned();
-    if !package::control::is_architecture(&native) {
+    if !native.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) || native.is_empty() {
         return Err(DownloadError::Malformed("the native architecture"));
     }
     let archives = dir.join("archives");
-    let files = by_name(&archives)?;
-    let has_plans = dir.join("plans/0").exists();
-    let one = |(number, request)| if has_plans { plan(dir, number, request, &files) } else { alone(dir, request, &files) };
+    let files = by_name(&archives, manager)?;
+    let has_plans = manager != Manager::Apt || dir.join("plans/0").exists();
+    let one = |(number, request)| if has_plans { plan(dir, manager, number, request, &files) } else { alone(dir, request, &files) };
     let plans = requests.iter().enumerate().map(one).collect();
-    let faketime = by_name(&dir.join("faketime"))?.into_values().next();
+    let faketime = by_name(&dir.join("faketime"), manager)?.into_values().next();
     Ok(Downloaded { lists: dir.join("lists"), native, plans, faketime })
 }
 
-/// The files of a plan: the second word of each line that `--print-uris` printed.
-fn plan(dir: &Path, number: usize, request: &Request, files: &BTreeMap<String, PathBuf>) -> Plan {
+/// The files of a plan: the second word of each line that `--print-uris` printed; of other managers than apt, whole lines.
+fn plan(dir: &Path, manager: Manager, number: usize, request: &Request, files: &BTreeMap<String, PathBuf>) -> Plan {
     let text = std::fs::read_to_string(dir.join(format!("plans/{number}"))).unwrap_or_default();
     let mut found = Vec::new();
-    for name in text.lines().filter_map(|line| line.split(' ').nth(1)) {
+    for name in text.lines().filter_map(|line| if manager == Manager::Apt { line.split(' ').nth(1) } else { Some(line) }) {
         match files.get(name) {
             Some(path) => found.push(path.clone()),
             None => return Plan { request: request.clone(), files: Err(format!("{name} was not downloaded")) },
@@ -280,7 +264,11 @@ fn plan(dir: &Path, number: usize, request: &Request, files: &BTreeMap<String, P
     }
     if found.is_empty() {
         let error = std::fs::read_to_string(dir.join(format!("errors/{number}"))).unwrap_or_default();
-        let reason = error.lines().find(|line| line.starts_with("E:")).unwrap_or("apt found nothing to download").to_owned();
+        let said = match manager {
+            Manager::Apt => error.lines().find(|line| line.starts_with("E:")).unwrap_or_default().to_owned(),
+            _ => last_lines(&error),
+        };
+        let reason = if said.is_empty() { "nothing was found to download".to_owned() } else { said };
         return Plan { request: request.clone(), files: Err(reason) };
     }
     Plan { request: request.clone(), files: Ok(found) }
@@ -298,14 +286,14 @@ fn alone(dir: &Path, request: &Request, files: &BTreeMap<String, PathBuf>) -> Pl
     Plan { request: request.clone(), files: Err(own.unwrap_or("apt found nothing to download").to_owned()) }
 }
 
-pub(crate) fn by_name(dir: &Path) -> Result<BTreeMap<String, PathBuf>, DownloadError> {
+pub(crate) fn by_name(dir: &Path, manager: Manager) -> Result<BTreeMap<String, PathBuf>, DownloadError> {
     if !dir.exists() {
         return Ok(BTreeMap::new());
     }
     let mut files = BTreeMap::new();
     for entry in std::fs::read_dir(dir).map_err(io(dir))? {
         let path = entry.map_err(io(dir))?.path();
-        if let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| name.ends_with(".deb")) {
+        if let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| manager.is_package(name)) {
             files.insert(name.to_owned(), path.clone());
         }
     }
@@ -334,41 +322,6 @@ fn io(path: &Path) -> impl FnOnce(std::io::Error) -> DownloadError {
 /// Name of the directory below `/var/lib` that is copied out.
 pub(crate) const OUTPUT: &str = "tallystick";
 const MAX_OUTPUT: u64 = 64 << 30;
-/// apt sees our sources and our keyring only, keeps indexes as they are signed, and believes nothing unsigned, whatever the image's
-/// own configuration says: options of the command line win.
-pub(crate) const PROLOGUE: &str = r#"set -u
-D=/var/lib/tallystick
-M=/run/tallystick/apt
-mkdir -p $D/lists $D/archives $D/plans $D/errors
-dpkg --print-architecture >$D/native
-[ ! -d $M/lists ] || cp -p $M/lists/* $D/lists/
-apt() {
-  apt-get -q -y \
-    -o Dir::Etc::SourceList=$M/sources.list -o Dir::Etc::SourceParts=/dev/null \
-    -o Dir::Etc::Trusted=$M/keyring.gpg -o Dir::Etc::TrustedParts=/dev/null \
-    -o Dir::State::Lists=$D/lists -o Dir::Cache::Archives=$D/archives \
-    -o Acquire::GzipIndexes=false -o Acquire::Languages=none -o Acquire::Retries=3 \
-    -o Acquire::AllowInsecureRepositories=false -o Acquire::AllowWeakRepositories=false \
-    -o Acquire::AllowDowngradeToInsecureRepositories=false -o APT::Get::AllowUnauthenticated=false \
-    -o Acquire::Check-Valid-Until=true "$@"
-}
-plan() {
-  apt install -qq --reinstall --allow-downgrades --print-uris "$2" >$D/plans/$1 2>$D/errors/$1 || : >$D/plans/$1
-}
-complete() {
-  while read -r uri name rest; do
-    [ -e "$D/archives/$name" ] && continue
-    apt install --reinstall --allow-downgrades --download-only "$2" >/dev/null 2>>$D/errors/$1
-    return
-  done <$D/plans/$1
-}
-alone() {
-  cd $D/archives
-  apt download "$@" >/dev/null 2>&1 && return
-  for spec; do apt download "$spec" >/dev/null 2>>$D/errors/alone || :; done
-}
-"#;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -410,11 +363,13 @@ mod tests {
         std::fs::write(dir.path().join("archives/a_1.deb"), "deb").unwrap();
         let requests: Vec<Request> = ["a", "b", "c"].iter().map(|name| name.parse().unwrap()).collect();
         let finished = |exit, log: &str| Finished { id: String::new(), exit, log: log.to_owned() };
-        let downloaded = collect(dir.path(), &requests, &finished(0, "")).unwrap();
+        let downloaded = collect(dir.path(), Manager::Apt, &requests, &finished(0, "")).unwrap();
         let files: Vec<_> = downloaded.plans.iter().map(|plan| plan.files.as_ref().map(Vec::len).map_err(String::as_str)).collect();
         assert_eq!(files, [Ok(1), Err("E: Unable to locate package b"), Err("c_1.deb was not downloaded")]);
-        assert!(matches!(collect(dir.path(), &requests, &finished(20, "E: x\n")), Err(DownloadError::Update(text)) if text == "E: x"));
+        assert!(
+            matches!(collect(dir.path(), Manager::Apt, &requests, &finished(20, "E: x\n")), Err(DownloadError::Update(text)) if text == "E: x")
+        );
         std::fs::write(dir.path().join("native"), "../x\n").unwrap();
-        assert!(matches!(collect(dir.path(), &requests, &finished(0, "")), Err(DownloadError::Malformed(_))));
+        assert!(matches!(collect(dir.path(), Manager::Apt, &requests, &finished(0, "")), Err(DownloadError::Malformed(_))));
     }
 }

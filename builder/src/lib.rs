@@ -10,6 +10,7 @@ pub mod chain;
 pub mod claim;
 pub mod cli;
 pub mod config;
+pub mod distro;
 pub mod download;
 pub mod home;
 pub mod image;

@@ -189,6 +189,8 @@ impl Record {
 impl Known {
     fn add(&mut self, line: &Line) {
         match line {
+            // Statements about repositories are kept as lines, and count for no package.
+            Line::Said { package, .. } if !package.starts_with("pkg:") => {}
             Line::Said { envelope, kind, package, sha256 } => {
                 let (Some(envelope), Some(sha256)) = (Hash::from_hex(envelope), Hash::from_hex(sha256)) else { return };
                 let said = self.said.entry(sha256).or_default();

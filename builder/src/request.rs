@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use package::control::{Control, is_architecture, is_package_name, is_version};
+use package::control::Control;
 
 /// One package to attest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,10 +28,10 @@ impl FromStr for Request {
         let refused = || NotARequest(text.to_owned());
         let (rest, version) = text.split_once('=').map_or((text, None), |(rest, version)| (rest, Some(version)));
         let (name, architecture) = rest.split_once(':').map_or((rest, None), |(name, arch)| (name, Some(arch)));
-        let fits = is_package_name(name)
-            && architecture.is_none_or(|arch| is_architecture(arch) && arch != "any")
-            && version.is_none_or(|version| is_version(version) && is_harmless(version));
-        if !fits || !is_harmless(name) {
+        let fits = is_word(name, b"+-._@")
+            && architecture.is_none_or(|arch| is_word(arch, b"-_") && arch != "any")
+            && version.is_none_or(|version| is_word(version, b"+-.~:^_"));
+        if !fits {
             return Err(refused());
         }
         let owned = |part: Option<&str>| part.map(str::to_owned);
@@ -62,8 +62,8 @@ impl Request {
 }
 
 /// Requests become words of a shell script; nothing that a shell might read differently may be among them.
-fn is_harmless(word: &str) -> bool {
-    !word.starts_with('-') && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.~:".contains(&byte))
+fn is_word(word: &str, more: &[u8]) -> bool {
+    word.starts_with(|c: char| c.is_ascii_alphanumeric()) && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte))
 }
 
 #[cfg(test)]
@@ -72,14 +72,26 @@ mod tests {
 
     #[test]
     fn all_forms_read_back() {
-        for text in ["jq", "libc6:i386", "attr=1:2.4.47-2+b1", "libc6:i386=2.36-9+deb12u14", "g++-12", "x=1.0~rc1-1"] {
+        for text in [
+            "jq",
+            "libc6:i386",
+            "attr=1:2.4.47-2+b1",
+            "libc6:i386=2.36-9+deb12u14",
+            "g++-12",
+            "x=1.0~rc1-1",
+            "Mesa-libGL:x86_64=2:24.0^1-1.fc40",
+            "lib_x@y",
+        ] {
             assert_eq!(text.parse::<Request>().unwrap().to_string(), text);
         }
     }
 
     #[test]
     fn everything_else_is_refused() {
-        for text in ["", "-o", "a b", "jq;id", "jq=$(id)", "jq=1'", "jq:any", "jq:", "jq=", "Jq/../x", "jq*", "jq=1=2", "jq\n"] {
+        for text in [
+            "", "-o", "a b", "jq;id", "jq=$(id)", "jq=1'", "jq:any", "jq:", "jq=", "Jq/../x", "jq*", "jq=1=2", "jq\n", "=1", "jq=-1",
+            "jq:-x", "jq!x", "jq x", "é",
+        ] {
             assert_eq!(text.parse::<Request>(), Err(NotARequest(text.to_owned())), "{text}");
         }
     }

@@ -3,7 +3,10 @@
 //! All claims are computed, signed and on disk before the first package is installed anywhere. Whatever a script then does, it does to
 //! its own container, and what was claimed stands.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod error;
+mod verify;
+
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -15,86 +18,24 @@ use futures_util::{StreamExt as _, stream};
 use tlog::{Hash, Signer};
 use tokio::sync::OnceCell;
 
-use crate::chain::{Catalogue, Chain, ChainError, GpgvError, Keyring, Lists};
-use crate::claim::{self, Claim, ClaimError};
+use crate::chain::{Catalogue, Keyring, Lists};
+use crate::claim::{self, Claim};
 use crate::config::{BOOTSTRAP, Config};
-use crate::download::{self, DownloadError, Downloaded, Order, Plan};
-use crate::home::{Home, HomeError};
-use crate::image::{self, ImageError};
-use crate::observe::{self, Installation, ObserveError, Tree};
-use crate::podman::{Group, Podman, PodmanError, Settings};
+use crate::distro::{Index, Manager};
+use crate::download::{self, Downloaded, Order};
+use crate::home::Home;
+use crate::image;
+use crate::observe::{self, Installation, Tree};
+use crate::podman::{Group, Podman, Settings};
 use crate::progress::{Phase, Progress};
-use crate::record::{Record, RecordError};
+use crate::record::Record;
 use crate::request::Request;
-use crate::sources::{self, Source, SourcesError};
-use crate::spool::{Spool, SpoolError};
+use crate::sources::{self, Source};
+use crate::spool::Spool;
 
-/// Why a whole run failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RunError {
-    /// The builder's directory.
-    #[error(transparent)]
-    Home(#[from] HomeError),
-    /// The keyring.
-    #[error(transparent)]
-    Keyring(#[from] GpgvError),
-    /// The sources.
-    #[error(transparent)]
-    Sources(#[from] SourcesError),
-    /// Podman.
-    #[error(transparent)]
-    Podman(#[from] PodmanError),
-    /// The image.
-    #[error(transparent)]
-    Image(#[from] ImageError),
-    /// The download.
-    #[error(transparent)]
-    Download(#[from] DownloadError),
-    /// The chain of signatures.
-    #[error(transparent)]
-    Chain(#[from] ChainError),
-    /// The image's own file system.
-    #[error(transparent)]
-    Observe(#[from] ObserveError),
-    /// The spool.
-    #[error(transparent)]
-    Spool(#[from] SpoolError),
-    /// What was said before.
-    #[error(transparent)]
-    Record(#[from] RecordError),
-    /// A directory for one rebuild could not be made.
-    #[error("no directory for a rebuild: {0}")]
-    Scratch(String),
-    /// A statement could not be signed.
-    #[error("the builder's key did not sign: {0}")]
-    Sign(String),
-    /// A thread of this program failed.
-    #[error("a worker thread failed")]
-    Worker,
-}
-
-impl RunError {
-    /// What a person can do about it.
-    #[must_use]
-    pub const fn hint(&self) -> &'static str {
-        match self {
-            Self::Home(error) => error.hint(),
-            Self::Keyring(error) => error.hint(),
-            Self::Sources(error) => error.hint(),
-            Self::Podman(error) => error.hint(),
-            Self::Image(error) => error.hint(),
-            Self::Download(error) => error.hint(),
-            Self::Chain(error) => error.hint(),
-            Self::Observe(error) => error.hint(),
-            Self::Spool(error) => error.hint(),
-            Self::Record(error) => error.hint(),
-            Self::Scratch(_) => "check that the disk is not full and that the builder's directory belongs to you",
-            Self::Sign(_) => "the key must be an Ed25519 key (type 01) as `tally-builder init` makes it",
-            Self::Worker => "report this with the messages above",
-        }
-    }
-}
+pub use error::RunError;
+pub(crate) use verify::digest;
+use verify::{Verified, verify, verify_foreign};
 
 /// Why one package was not attested.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -277,6 +218,9 @@ impl Run<'_> {
 
     /// Configured sources; else the machine's for a bootstrapped image, and its own for any other.
     async fn sources(&self, podman: &Podman, image: &str, scratch: &Path) -> Result<Vec<Source>, RunError> {
+        if self.config.manager != Manager::Apt {
+            return Ok(Vec::new());
+        }
         if let Some(file) = &self.config.sources {
             return Ok(sources::of_file(file)?);
         }
@@ -292,7 +236,12 @@ impl Run<'_> {
         let started = Instant::now();
         let step = self.progress.step("verifying signatures and hashing packages");
         let (vendors, sources, keyring) = (self.config.vendors.clone(), site.sources.clone(), site.keyring.clone());
-        let work = move || verify(&downloaded, &sources, &keyring, &vendors, now());
+        let index = self.index(site).await?;
+        let manager = self.config.manager;
+        let work = move || match index {
+            Some(index) => verify_foreign(manager, &downloaded, &index, &vendors),
+            None => verify(&downloaded, &sources, &keyring, &vendors, now()),
+        };
         let (claims, states) = tokio::task::spawn_blocking(work).await.map_err(|_| RunError::Worker)??;
         self.progress.took(Phase::Hash, started.elapsed());
         step.done(&format!(
@@ -303,11 +252,20 @@ impl Run<'_> {
         Ok((claims, states))
     }
 
+    /// The verified indexes of other managers than apt, whose lists come out of the container.
+    async fn index(&self, site: &Site) -> Result<Option<Index>, RunError> {
+        let Config { manager, repositories, suite, .. } = self.config;
+        if *manager == Manager::Apt {
+            return Ok(None);
+        }
+        Ok(Some(Index::fetch(*manager, repositories, suite, &site.keyring, site.scratch.path()).await?))
+    }
+
     fn spool_claims(&self, ready: &[(Request, Ready)]) -> Result<(), RunError> {
         let started = Instant::now();
         let spool = Spool::new(self.home);
         for (_, Ready { claim, .. }) in ready {
-            spool.keep_manifest(&claim.deb.manifest.root(), &claim.manifest)?;
+            spool.keep_manifest(&claim.file.manifest.root(), &claim.manifest)?;
             for statement in [&claim.files, &claim.origin] {
                 // A newer index would make another origin of the same file, which says nothing new.
                 if self.record.is_none_or(|record| !record.holds(statement)) {
@@ -345,7 +303,7 @@ impl Run<'_> {
             if self.halt.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            let observed = match self.record.is_some_and(|record| record.has_observed(&ready.claim.deb.sha256)) {
+            let observed = match self.record.is_some_and(|record| record.has_observed(&ready.claim.file.sha256)) {
                 true => None,
                 false => Some(self.observe(podman, &site.image, baseline, &ready, scratch).await?),
             };
@@ -384,7 +342,7 @@ impl Run<'_> {
         if let (Some(full), Some(text)) = (&observation.full, full) {
             spool.keep_manifest(&full.sha256, &text)?;
         }
-        match claim::statement(&claim.purl, &claim.deb, Predicate::InstallObservation(observation)) {
+        match claim::statement(&claim.purl, &claim.file, Predicate::InstallObservation(observation)) {
             Ok(statement) => self.say(&spool, &statement).map(|()| Ok(entries)),
             Err(error) => Ok(Err(Failure { what: error.to_string(), hint: error.hint() })),
         }
@@ -392,112 +350,13 @@ impl Run<'_> {
 }
 
 fn report(request: Request, claim: &Claim, observed: Option<Result<usize, Failure>>) -> PackageReport {
-    let manifest = claim.deb.manifest.root();
+    let manifest = claim.file.manifest.root();
     let lines = claim.manifest.iter().filter(|byte| **byte == b'\n').count() as u64;
-    let attested = Attested { purl: claim.purl.to_string(), sha256: claim.deb.sha256, manifest, lines, observed };
+    let attested = Attested { purl: claim.purl.to_string(), sha256: claim.file.sha256, manifest, lines, observed };
     PackageReport { request, result: Ok(attested) }
-}
-
-/// What became of one request.
-type Verified = (Request, Result<Ready, Failure>);
-
-/// The chain of every file, then the claim of every package, and what was seen of the repositories: pure reading.
-fn verify(
-    downloaded: &Downloaded,
-    sources: &[Source],
-    keyring: &Keyring,
-    vendors: &BTreeMap<String, String>,
-    now: u64,
-) -> Result<(Vec<Verified>, Vec<Statement>), RunError> {
-    let planned = downloaded.plans.iter().filter_map(|plan| plan.files.as_ref().ok()).flatten();
-    let files: BTreeSet<&PathBuf> = planned.chain(&downloaded.faketime).collect();
-    let mut digests = BTreeMap::new();
-    for file in files {
-        digests.insert(file.as_path(), digest(file)?);
-    }
-    let wanted: BTreeSet<Hash> = digests.values().copied().collect();
-    let foreign = downloaded.plans.iter().filter_map(|plan| plan.request.architecture.clone());
-    let architectures: BTreeSet<String> = foreign.chain([downloaded.native.clone()]).collect();
-    let lists = Lists { dir: &downloaded.lists, sources, architectures: &architectures };
-    let chain = Chain::verify(&lists, &wanted, keyring, now)?;
-    let faketime = downloaded.faketime.clone().filter(|file| digests.get(file.as_path()).is_some_and(|sha256| chain.names(sha256)));
-    if downloaded.faketime.is_some() && faketime.is_none() {
-        return Err(ChainError::Unauthenticated { package: "libfaketime".to_owned(), sha256: Hash::EMPTY }.into());
-    }
-    let one = |plan: &Plan| (plan.request.clone(), claim_one(plan, &downloaded.native, &digests, &chain, vendors, faketime.clone()));
-    Ok((in_parallel(&downloaded.plans, &one), chain.states(vendors)))
-}
-
-fn claim_one(
-    plan: &Plan,
-    native: &str,
-    digests: &BTreeMap<&Path, Hash>,
-    chain: &Chain,
-    vendors: &BTreeMap<String, String>,
-    faketime: Option<PathBuf>,
-) -> Result<Ready, Failure> {
-    let refused = |error: &ChainError| Failure { what: error.to_string(), hint: error.hint() };
-    let unclaimed = |error: ClaimError| Failure { what: error.to_string(), hint: error.hint() };
-    let files = plan.files.clone().map_err(|what| Failure { what, hint: "check the package's name, version and architecture" })?;
-    for file in &files {
-        let sha256 = digests.get(file.as_path()).copied().unwrap_or(Hash::EMPTY);
-        if !chain.names(&sha256) {
-            let package = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            return Err(refused(&ChainError::Unauthenticated { package, sha256 }));
-        }
-    }
-    let prefix = format!("{}_", plan.request.name);
-    let named = |file: &&PathBuf| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix));
-    for file in files.iter().filter(named) {
-        let deb = claim::read(file).map_err(unclaimed)?;
-        if !plan.request.is_met_by(&deb.control, native) {
-            continue;
-        }
-        let listed = chain.origin(&deb).map_err(|error| refused(&error))?;
-        let claim = Claim::new(deb, listed, vendors).map_err(unclaimed)?;
-        let foreign = plan.request.architecture.iter().filter(|arch| *arch != native && *arch != "all");
-        let installation = Installation { architectures: foreign.cloned().collect(), files: files.clone(), faketime };
-        return Ok(Ready { claim, installation });
-    }
-    Err(Failure { what: format!("apt did not download {}", plan.request), hint: "check the package's name, version and architecture" })
 }
 
 /// POSIX seconds.
 pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
-}
-
-pub(crate) fn digest(path: &Path) -> Result<Hash, ChainError> {
-    use sha2::Digest as _;
-    let unreadable = |error: std::io::Error| ChainError::Unreadable { place: path.display().to_string(), reason: error.to_string() };
-    let mut file = std::fs::File::open(path).map_err(unreadable)?;
-    let mut hasher = sha2::Sha256::new();
-    let mut buffer = vec![0; 128 * 1024];
-    loop {
-        match std::io::Read::read(&mut file, &mut buffer).map_err(unreadable)? {
-            0 => return Ok(Hash::new(hasher.finalize().into())),
-            count => hasher.update(&buffer[..count]),
-        }
-    }
-}
-
-/// Applies a function to every item, on all cores; results in the items' order.
-fn in_parallel<T: Sync, R: Send>(items: &[T], work: &(dyn Fn(&T) -> R + Sync)) -> Vec<R> {
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let worker = || {
-        let mut done = Vec::new();
-        loop {
-            let index = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            let Some(item) = items.get(index) else { return done };
-            done.push((index, work(item)));
-        }
-    };
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(items.len().max(1));
-    let mut results: Vec<(usize, R)> = std::thread::scope(|scope| {
-        let handles: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
-        // A panic of a worker is a defect of this program and goes on as one.
-        handles.into_iter().flat_map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
-    });
-    results.sort_by_key(|(index, _)| *index);
-    results.into_iter().map(|(_, result)| result).collect()
 }

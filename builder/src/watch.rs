@@ -34,21 +34,37 @@ pub enum WatchError {
 /// # Errors
 /// If it cannot be had, or does not verify.
 pub async fn look<'a>(source: &'a Source, keyring: &Keyring, file: &Path, now: u64) -> Result<Repository<'a>, WatchError> {
-    let bytes = fetch(source).await?;
+    let bytes = fetch_release(source).await?;
     let io = |error: std::io::Error| WatchError::Io { path: file.display().to_string(), reason: error.to_string() };
     std::fs::write(file, bytes).map_err(io)?;
     Ok(Repository::open(source, file, keyring, now)?)
 }
 
-async fn fetch(source: &Source) -> Result<Vec<u8>, WatchError> {
+async fn fetch_release(source: &Source) -> Result<Vec<u8>, WatchError> {
     let path = format!("dists/{}/InRelease", source.suite);
     if let Some(root) = source.local() {
         let path = Path::new(root).join(path);
         let bytes = client::cli::read_limited(&path, MAX_BYTES as u64);
         return bytes.map_err(|error| WatchError::Io { path: path.display().to_string(), reason: error.to_string() });
     }
-    Ok(Http::new(&source.uri, TIMEOUT)?.get(&path, MAX_BYTES).await?.body)
+    fetch(&source.uri, &path, MAX_BYTES).await
+}
+
+/// A file of a repository over http or https.
+///
+/// # Errors
+/// If it cannot be had, or is larger than `limit` bytes.
+pub(crate) async fn fetch(root: &str, path: &str, limit: usize) -> Result<Vec<u8>, WatchError> {
+    Ok(Http::new(root, TIMEOUT)?.get(path, limit).await?.body)
+}
+
+impl WatchError {
+    /// Whether the server says that there is no such file.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Fetch(error) if error.status() == Some(404))
+    }
 }
 
 const MAX_BYTES: usize = 32 << 20;
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(300);

@@ -75,8 +75,11 @@ fn a_whole_chain_is_the_packages_origin() {
     assert_eq!(listed.origin.in_release, Hash::digest(&in_release));
     assert_eq!((listed.origin.origin.as_str(), listed.origin.suite.as_str()), ("Tests", "test"));
     assert_eq!((listed.origin.filename.as_str(), listed.origin.signers.len()), ("pool/one_1.0_all.deb", 1));
-    let claim =
-        tally_builder::claim::Claim::new(claim::read(&fixture.deb).unwrap(), &listed, &[("Tests".to_owned(), "tests".to_owned())].into());
+    let claim = tally_builder::claim::Claim::new(
+        claim::read(&fixture.deb).unwrap().into(),
+        &listed.origin,
+        &[("Tests".to_owned(), "tests".to_owned())].into(),
+    );
     assert_eq!(claim.unwrap().purl.to_string(), "pkg:deb/tests/one@1.0?arch=all");
 }
 
@@ -102,7 +105,7 @@ fn an_unknown_vendor_is_not_attested() {
     fixture.publish("", "archive", &[]);
     let listed = fixture.verify(&["archive"]).unwrap();
     let vendors = [("Debian".to_owned(), "debian".to_owned())].into();
-    let refused = tally_builder::claim::Claim::new(claim::read(&fixture.deb).unwrap(), &listed, &vendors);
+    let refused = tally_builder::claim::Claim::new(claim::read(&fixture.deb).unwrap().into(), &listed.origin, &vendors);
     assert_eq!(refused, Err(tally_builder::claim::ClaimError::UnknownVendor("Tests".to_owned())));
 }
 

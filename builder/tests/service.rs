@@ -63,13 +63,13 @@ impl Running {
     }
 }
 
-/// What the log holds: kind and package URL of every entry.
+/// What the log holds about packages: kind and package URL of every such entry.
 fn logged(log: &Log) -> Vec<(String, String)> {
     let read = |entry: &Vec<u8>| {
         let statement = Statement::parse(Envelope::parse(entry).unwrap().payload()).unwrap();
         (statement.kind().short_name().to_owned(), statement.subject.name)
     };
-    log.state.lock().unwrap().entries.iter().map(read).collect()
+    log.state.lock().unwrap().entries.iter().map(read).filter(|(_, name)| name.starts_with("pkg:")).collect()
 }
 
 fn wait_for(what: &str, is_so: impl Fn() -> bool) {

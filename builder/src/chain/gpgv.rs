@@ -1,5 +1,6 @@
 //! Signatures on InRelease, verified by `gpgv` against one pinned keyring; what it reports is read strictly.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -106,17 +107,29 @@ impl Keyring {
     /// # Errors
     /// If no signature by a key of the keyring holds, or one is wrong.
     pub fn verify(&self, file: &Path) -> Result<Signed, GpgvError> {
-        let failed = |error: std::io::Error| GpgvError::Report(error.to_string());
-        // An empty home, so that no configuration of the user takes part.
         let scratch = tempfile::tempdir().map_err(failed)?;
         let text = scratch.path().join("text");
+        let report = self.report(scratch.path(), &["--output".as_ref(), text.as_os_str(), file.as_os_str()])?;
+        let signers = judge(&report)?;
+        Ok(Signed { text: std::fs::read(&text).map_err(failed)?, signers })
+    }
+
+    /// Verifies a file by its detached signature, armored or not; the primary keys' fingerprints.
+    ///
+    /// # Errors
+    /// If no signature by a key of the keyring holds, or one is wrong.
+    pub fn verify_detached(&self, file: &Path, signature: &Path) -> Result<Vec<String>, GpgvError> {
+        let scratch = tempfile::tempdir().map_err(failed)?;
+        judge_detached(&self.report(scratch.path(), &[signature.as_os_str(), file.as_os_str()])?)
+    }
+
+    fn report(&self, home: &Path, arguments: &[&OsStr]) -> Result<String, GpgvError> {
+        // An empty home, so that no configuration of the user takes part.
         let output = Command::new("gpgv")
             .args(["--status-fd", "1", "--weak-digest", "SHA1", "--weak-digest", "RIPEMD160", "--keyring"])
             .arg(&self.path)
-            .arg("--output")
-            .arg(&text)
-            .arg(file)
-            .env("GNUPGHOME", scratch.path())
+            .args(arguments)
+            .env("GNUPGHOME", home)
             .env("LC_ALL", "C")
             .stdin(Stdio::null())
             .stderr(Stdio::null())
@@ -125,10 +138,12 @@ impl Keyring {
         if output.status.code().is_none() {
             return Err(GpgvError::Report("it was killed".to_owned()));
         }
-        let report = String::from_utf8(output.stdout).map_err(|_| GpgvError::Report("not text".to_owned()))?;
-        let signers = judge(&report)?;
-        Ok(Signed { text: std::fs::read(&text).map_err(failed)?, signers })
+        String::from_utf8(output.stdout).map_err(|_| GpgvError::Report("not text".to_owned()))
     }
+}
+
+fn failed(error: std::io::Error) -> GpgvError {
+    GpgvError::Report(error.to_string())
 }
 
 /// What one signature's lines said.
@@ -145,6 +160,18 @@ struct Signature {
 /// # Errors
 /// What makes the text unsigned.
 pub fn judge(report: &str) -> Result<Vec<String>, GpgvError> {
+    judge_with(report, 1)
+}
+
+/// The same for a detached signature, where the file itself is in no report.
+///
+/// # Errors
+/// What makes the file unsigned.
+pub fn judge_detached(report: &str) -> Result<Vec<String>, GpgvError> {
+    judge_with(report, 0)
+}
+
+fn judge_with(report: &str, wanted: usize) -> Result<Vec<String>, GpgvError> {
     let mut signatures: Vec<Signature> = Vec::new();
     let mut texts = 0;
     for line in report.lines() {
@@ -163,8 +190,8 @@ pub fn judge(report: &str) -> Result<Vec<String>, GpgvError> {
             }
         }
     }
-    if texts != 1 {
-        return Err(if signatures.is_empty() { GpgvError::Unsigned } else { GpgvError::Report("not exactly one text".to_owned()) });
+    if texts != wanted {
+        return Err(if signatures.is_empty() { GpgvError::Unsigned } else { GpgvError::Report("another number of texts".to_owned()) });
     }
     signers(signatures)
 }

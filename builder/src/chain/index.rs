@@ -7,12 +7,14 @@ use package::deb822;
 use package::release::PackageRecord;
 use tlog::Hash;
 
-/// The text behind `""`, `.xz` or `.gz`, at most `limit` bytes.
-pub(super) fn decompress(bytes: Vec<u8>, extension: &str, limit: u64) -> Result<Vec<u8>, String> {
+/// The text behind `""`, `.xz`, `.gz` or `.zst`, at most `limit` bytes.
+pub(crate) fn decompress(bytes: Vec<u8>, extension: &str, limit: u64) -> Result<Vec<u8>, String> {
     let reader: Box<dyn Read + '_> = match extension {
         ".xz" => Box::new(liblzma::read::XzDecoder::new_multi_decoder(bytes.as_slice())),
         ".gz" => Box::new(flate2::read::MultiGzDecoder::new(bytes.as_slice())),
-        _ => return Ok(bytes),
+        ".zst" => Box::new(zstd::stream::read::Decoder::new(bytes.as_slice()).map_err(|error| error.to_string())?),
+        "" => return Ok(bytes),
+        _ => return Err(format!("an index that ends in {extension} is not read")),
     };
     let mut text = Vec::new();
     reader.take(limit + 1).read_to_end(&mut text).map_err(|error| error.to_string())?;
@@ -90,6 +92,9 @@ mod tests {
         let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 6);
         xz.write_all(TEXT.as_bytes()).unwrap();
         assert_eq!(decompress(xz.finish().unwrap(), ".xz", 1000), Ok(TEXT.as_bytes().to_vec()));
-        assert!(decompress(gz, ".xz", 1000).is_err());
+        assert!(decompress(gz.clone(), ".xz", 1000).is_err() && decompress(gz, ".zck", 1000).is_err());
+        let zst = zstd::encode_all(TEXT.as_bytes(), 3).unwrap();
+        assert_eq!(decompress(zst.clone(), ".zst", 1000), Ok(TEXT.as_bytes().to_vec()));
+        assert!(decompress(zst, ".zst", 10).is_err());
     }
 }

@@ -17,6 +17,8 @@ use package::control::Control;
 use package::deb::DebPackage;
 use tlog::Hash;
 
+pub(crate) use index::decompress;
+
 pub use catalogue::{Catalogue, Offer};
 pub use gpgv::{GpgvError, Keyring};
 pub use release::{Release, ReleaseError};

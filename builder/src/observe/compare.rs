@@ -131,12 +131,12 @@ fn octal(mode: u32) -> String {
     format!("0{mode:03o}")
 }
 
-/// What the container, apt and dpkg need for themselves.
+/// What the container and package managers need for themselves.
 fn is_ours(path: &[u8]) -> bool {
     OURS.iter().any(|ours| path.strip_prefix(*ours).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/")))
 }
 
-const OURS: [&[u8]; 16] = [
+const OURS: [&[u8]; 29] = [
     b"dev",
     b"proc",
     b"sys",
@@ -153,4 +153,17 @@ const OURS: [&[u8]; 16] = [
     b"var/cache/apt",
     b"var/log/apt",
     b"var/log/dpkg.log",
+    b"var/lib/tallystick",
+    b"var/lib/rpm",
+    b"root/.rpmdb",
+    b"usr/lib/sysimage/rpm",
+    b"usr/lib/sysimage/libdnf5",
+    b"var/lib/dnf",
+    b"var/lib/zypp",
+    b"var/cache/dnf",
+    b"var/cache/libdnf5",
+    b"var/cache/zypp",
+    b"var/lib/pacman",
+    b"var/cache/pacman",
+    b"var/log/pacman.log",
 ];

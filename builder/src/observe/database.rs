@@ -23,7 +23,7 @@ pub(super) struct Database {
 impl Database {
     /// Whether a file is one of the tables.
     pub(super) fn wants(path: &[u8]) -> bool {
-        matches!(path, PASSWD | GROUP | DIVERSIONS) || (path.starts_with(INFO) && path.ends_with(b".list"))
+        matches!(path, PASSWD | GROUP | DIVERSIONS | OWNED) || (path.starts_with(INFO) && path.ends_with(b".list"))
     }
 
     pub(super) fn add(&mut self, path: &[u8], text: &[u8]) {
@@ -73,7 +73,8 @@ fn diversions(text: &[u8]) -> Vec<Diversion> {
 }
 
 fn relative(path: &[u8]) -> Vec<u8> {
-    match path.strip_prefix(b"/") {
+    // pacman ends directories so.
+    match path.strip_suffix(b"/").unwrap_or(path).strip_prefix(b"/") {
         Some(b".") | None => Vec::new(),
         Some(rest) => rest.to_vec(),
     }
@@ -82,6 +83,8 @@ fn relative(path: &[u8]) -> Vec<u8> {
 const PASSWD: &[u8] = b"etc/passwd";
 const GROUP: &[u8] = b"etc/group";
 const DIVERSIONS: &[u8] = b"var/lib/dpkg/diversions";
+/// Where the databases are no text, the script that installs writes their paths here.
+const OWNED: &[u8] = b"var/lib/tallystick/owned";
 const INFO: &[u8] = b"var/lib/dpkg/info/";
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use attest::predicate::{InstallObservation, Observed};
 
 use crate::claim::Claim;
 use crate::config::Config;
+use crate::distro::{self, Manager};
 use crate::home::readable_dir;
 use crate::podman::{Bind, Job, MOUNTS, Podman, PodmanError};
 use crate::progress::{Phase, Progress};
@@ -109,24 +110,24 @@ pub async fn observe(
     let mut agreed: Option<Vec<Observed>> = None;
     for run in 0..work.config.observe_runs {
         let tree = install(work, installation, &dir, run).await?;
-        let entries = compare(claim.deb.control.name.as_str(), &claim.deb.manifest, baseline, &tree);
+        let entries = compare(&claim.file.name, &claim.file.manifest, baseline, &tree);
         agreed = Some(match agreed {
             Some(before) => merge(before, entries),
             None => entries,
         });
     }
-    Ok(InstallObservation::new(claim.deb.manifest.root(), work.image.to_owned(), agreed.unwrap_or_default()))
+    Ok(InstallObservation::new(claim.file.manifest.root(), work.image.to_owned(), agreed.unwrap_or_default()))
 }
 
 /// Links the files into a directory of their own: a container sees its own package's files and no others.
 fn stage(installation: &Installation, dir: &Path) -> Result<(), ObserveError> {
-    let debs = dir.join("debs");
-    for part in [dir, &debs] {
+    let packages = dir.join("packages");
+    for part in [dir, &packages] {
         readable_dir(part).map_err(io(part))?;
     }
     let link = |from: &Path, to: PathBuf| std::fs::hard_link(from, &to).map_err(io(&to));
     for file in &installation.files {
-        link(file, debs.join(file.file_name().unwrap_or_default()))?;
+        link(file, packages.join(file.file_name().unwrap_or_default()))?;
     }
     installation.faketime.as_deref().map_or(Ok(()), |file| link(file, dir.join("faketime.deb")))
 }
@@ -164,6 +165,11 @@ async fn read(podman: &Podman, id: &str, config: &Config) -> Result<Tree, Observ
 }
 
 fn script(config: &Config, installation: &Installation) -> String {
+    match config.manager {
+        Manager::Apt => {}
+        Manager::Pacman => return distro::INSTALL_PACMAN.to_owned(),
+        Manager::Dnf | Manager::Zypper => return distro::INSTALL_RPM.to_owned(),
+    }
     let mut script = PROLOGUE.to_owned();
     for architecture in &installation.architectures {
         script.push_str(&format!("dpkg --add-architecture {architecture}\n"));
@@ -198,5 +204,5 @@ export LD_PRELOAD=$(find /run/tallystick/tmp -name libfaketime.so.1)
 const INSTALL: &str = r"exec apt-get -q -y --reinstall --allow-downgrades --allow-change-held-packages \
   -o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts=/dev/null -o Dpkg::Use-Pty=0 \
   -o Dpkg::Options::=--force-unsafe-io -o Dpkg::Options::=--force-confnew \
-  install /run/tallystick/in/debs/*.deb
+  install /run/tallystick/in/packages/*.deb
 ";

@@ -7,6 +7,7 @@ use super::RebuildError;
 use super::fetch::Fetched;
 use super::target::Target;
 use crate::config::Config;
+use crate::distro::Manager;
 use crate::download::{self, OUTPUT};
 use crate::home::readable_dir;
 use crate::podman::{Bind, Job, MOUNTS, Podman};
@@ -48,7 +49,7 @@ pub(super) async fn build(
     copied?;
     let output = target.join(OUTPUT);
     let products = match finished.exit {
-        0 => Ok(download::by_name(&output.join("products"))?.into_values().collect()),
+        0 => Ok(download::by_name(&output.join("products"), Manager::Apt)?.into_values().collect()),
         FAILED => Err(download::last_lines(&finished.log)),
         _ => return Err(RebuildError::Environment(download::last_lines(&finished.log))),
     };
@@ -98,7 +99,7 @@ fn script(target: &Target, fetched: &Fetched) -> String {
 
 /// As the machines of the distribution do it: what depends on the architecture and what does not are built apart.
 fn mode(target: &Target, fetched: &Fetched) -> &'static str {
-    let published = fetched.published.iter().map(|one| one.claim.deb.control.architecture.as_str());
+    let published = fetched.published.iter().map(|one| one.control.architecture.as_str());
     let named = || target.record().map(|record| record.architectures.iter().map(String::as_str));
     let all: Vec<&str> = named().map_or_else(|| published.collect(), Iterator::collect);
     match (all.contains(&"all"), all.iter().any(|arch| !matches!(*arch, "all" | "source"))) {
@@ -112,7 +113,7 @@ fn mode(target: &Target, fetched: &Fetched) -> &'static str {
 
 fn only(target: &Target, fetched: &Fetched) -> &'static str {
     let Target::Package(request) = target else { return "-b" };
-    let control = fetched.published.iter().map(|one| &one.claim.deb.control).find(|control| control.name == request.name);
+    let control = fetched.published.iter().map(|one| &one.control).find(|control| control.name == request.name);
     if control.is_some_and(|control| control.architecture == "all") { "-A" } else { "-B" }
 }
 

@@ -12,6 +12,7 @@ use super::target::Target;
 use crate::chain::{Chain, ChainError, Keyring, Lists, SourceRecord, source_of};
 use crate::claim::{self, Claim};
 use crate::config::Config;
+use crate::distro::Manager;
 use crate::download::{self, DownloadError, OUTPUT, PROLOGUE};
 use crate::podman::{Job, Network, Podman};
 use crate::run::{Site, digest, now};
@@ -32,13 +33,14 @@ pub(super) struct Fetched {
 /// A package file of the repository.
 pub(super) struct Published {
     pub(super) path: PathBuf,
+    pub(super) control: Control,
     pub(super) claim: Claim,
 }
 
 /// Downloads in a container, then verifies.
 pub(super) async fn fetch(podman: &Podman, site: &Site, config: &Config, target: &Target, scratch: &Path) -> Result<Fetched, RebuildError> {
     let list = sources::encode(&site.sources);
-    let input = download::apt_input(scratch, &site.keyring, &format!("{list}{}", with_sources(&list)))?;
+    let input = download::setup(scratch, &site.keyring, "sources.list", &format!("{list}{}", with_sources(&list)))?;
     let job = Job {
         hostname: config.container.hostname.clone(),
         env: download::proxies(),
@@ -92,7 +94,8 @@ fn verify(
     target: &Target,
     now: u64,
 ) -> Result<Fetched, RebuildError> {
-    let (published, environment) = (download::by_name(&dir.join("published"))?, download::by_name(&dir.join("archives"))?);
+    let (published, environment) =
+        (download::by_name(&dir.join("published"), Manager::Apt)?, download::by_name(&dir.join("archives"), Manager::Apt)?);
     let mut digests: BTreeMap<PathBuf, Hash> = BTreeMap::new();
     for file in published.values().chain(environment.values()) {
         digests.insert(file.clone(), digest(file)?);
@@ -110,10 +113,11 @@ fn verify(
     for path in published.into_values() {
         let deb = claim::read(&path)?;
         let listed = chain.origin(&deb)?;
-        found.push(Published { claim: Claim::new(deb, listed, vendors)?, path });
+        let (control, origin) = (deb.control.clone(), listed.origin.clone());
+        found.push(Published { claim: Claim::new(deb.into(), &origin, vendors)?, control, path });
     }
     let (name, version) = built_from(&found, target)?;
-    found.retain(|one| one.claim.deb.control.source == name && one.claim.deb.control.source_version == version);
+    found.retain(|one| one.control.source == name && one.control.source_version == version);
     let source = source_of(&lists, keyring, now, &name, &version)?;
     let source = source.ok_or_else(|| RebuildError::NotToBeHad(format!("no signed index names the source package {name} {version}")))?;
     let source_dir = dir.join("source");
@@ -132,7 +136,7 @@ fn built_from(published: &[Published], target: &Target) -> Result<(String, Strin
     match target {
         Target::Record(record) => Ok((record.source.clone(), record.source_version.clone())),
         Target::Package(request) => {
-            let control = published.iter().map(|one| &one.claim.deb.control).find(|control| control.name == request.name);
+            let control = published.iter().map(|one| &one.control).find(|control| control.name == request.name);
             let Control { name, version, source, source_version, .. } =
                 control.ok_or_else(|| RebuildError::NotToBeHad(format!("apt did not download {request}")))?;
             if is_binary_only(version) && version != source_version {

@@ -170,7 +170,7 @@ fn compare(target: &Target, fetched: &Fetched, built: &Built) -> Result<Vec<(Sta
     };
     let mut said = Vec::new();
     for published in &fetched.published {
-        let control = &published.claim.deb.control;
+        let control = &published.control;
         let is_it = |product: &&(DebPackage, &PathBuf)| {
             product.0.control.name == control.name && product.0.control.architecture == control.architecture
         };
@@ -181,9 +181,9 @@ fn compare(target: &Target, fetched: &Fetched, built: &Built) -> Result<Vec<(Sta
         }
         let (result, sha256, first_difference) = outcome(published, product)?;
         let rebuild = Rebuild { sha256, first_difference, ..basis(target, fetched, built, result) };
-        let statement = claim::statement(&published.claim.purl, &published.claim.deb, Predicate::Rebuild(rebuild.clone()));
+        let statement = claim::statement(&published.claim.purl, &published.claim.file, Predicate::Rebuild(rebuild.clone()));
         let statement = statement.map_err(|error| RebuildError::Statement(error.to_string()))?;
-        let (purl, sha256) = (published.claim.purl.to_string(), published.claim.deb.sha256);
+        let (purl, sha256) = (published.claim.purl.to_string(), published.claim.file.sha256);
         said.push((statement, Rebuilt { purl, sha256, rebuild, reason: built.products.as_ref().err().cloned() }));
     }
     if said.is_empty() {
@@ -195,8 +195,8 @@ fn compare(target: &Target, fetched: &Fetched, built: &Built) -> Result<Vec<(Sta
 
 fn is_asked_for(target: &Target, published: &Published) -> bool {
     match target {
-        Target::Package(request) => request.name == published.claim.deb.control.name,
-        Target::Record(record) => record.binaries.contains(&published.claim.deb.control.name),
+        Target::Package(request) => request.name == published.control.name,
+        Target::Record(record) => record.binaries.contains(&published.control.name),
     }
 }
 
@@ -206,7 +206,7 @@ fn outcome(published: &Published, product: Option<&(DebPackage, &PathBuf)>) -> R
     let Some((deb, path)) = product else { return Ok((RebuildResult::Failed, None, None)) };
     // The digest of the bytes that are compared, whatever was read before.
     let sha256 = digest(path)?;
-    if sha256 == published.claim.deb.sha256 && deb.sha256 == sha256 {
+    if sha256 == published.claim.file.sha256 && deb.sha256 == sha256 {
         return Ok((RebuildResult::Same, None, None));
     }
     Ok((RebuildResult::Different, Some(sha256), first_difference(&published.path, path)))

@@ -104,6 +104,18 @@ impl Repository {
         tool(gpg.arg(suite.join("InRelease")).arg(suite.join("Release")));
     }
 
+    /// Signs a file with a detached signature.
+    pub fn sign(&self, file: &Path, signature: &Path, armor: bool) {
+        self.sign_as("archive", file, signature, armor);
+    }
+
+    /// The same with another key.
+    pub fn sign_as(&self, key: &str, file: &Path, signature: &Path, armor: bool) {
+        let mut gpg = self.gpg();
+        gpg.args(if armor { &["--armor"][..] } else { &[] }).args(["--local-user", &format!("={key}"), "--detach-sign", "--output"]);
+        tool(gpg.arg(signature).arg(file));
+    }
+
     /// Writes the index alone.
     pub fn write_index(&self) {
         let dir = self.dir.join(format!("dists/test/main/binary-{}", architecture()));

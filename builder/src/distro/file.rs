@@ -1,0 +1,105 @@
+//! A package file of any format, as a claim needs it.
+
+use std::fs::File;
+use std::path::Path;
+
+use attest::purl::PurlError;
+use attest::{Manifest, Purl};
+use package::alpm::AlpmPackage;
+use package::deb::{DebPackage, Limits};
+use package::rpm::RpmPackage;
+use package::{alpm, rpm};
+use tlog::Hash;
+
+use super::Manager;
+use crate::claim::ClaimError;
+
+/// What a package file says about itself, and what it would install.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackageFile {
+    format: Format,
+    /// Its name.
+    pub name: String,
+    /// Its version as package URLs spell it; for rpm without the epoch.
+    pub version: String,
+    /// Its architecture.
+    pub architecture: String,
+    /// The epoch of rpm packages; 0 where there is none, and for other formats.
+    pub epoch: u32,
+    /// SHA-256 of the file.
+    pub sha256: Hash,
+    /// Bytes of the file.
+    pub size: u64,
+    /// For rpm: SHA-256 of header and payload.
+    pub rpm: Option<(Hash, Hash)>,
+    /// What it would install.
+    pub manifest: Manifest,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Deb,
+    Rpm,
+    Alpm,
+}
+
+impl PackageFile {
+    /// Reads a package of another manager than apt.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub fn read(manager: Manager, path: &Path) -> Result<Self, ClaimError> {
+        let unreadable = |error: std::io::Error| ClaimError::Unreadable { path: path.display().to_string(), reason: error.to_string() };
+        let (file, limits) = (File::open(path).map_err(unreadable)?, Limits::default());
+        let refused = |error: &dyn std::fmt::Display| ClaimError::Package(error.to_string());
+        match manager {
+            Manager::Apt => crate::claim::read(path).map(Self::from),
+            Manager::Pacman => alpm::read(file, &limits).map(Self::from).map_err(|error| refused(&error)),
+            Manager::Dnf | Manager::Zypper => rpm::read(file, &limits).map(Self::from).map_err(|error| refused(&error)),
+        }
+    }
+
+    /// Its package URL in a namespace.
+    ///
+    /// # Errors
+    /// If its name does not make one.
+    pub fn purl(&self, namespace: &str) -> Result<Purl, PurlError> {
+        match self.format {
+            Format::Deb => Purl::deb(namespace, &self.name, &self.version, &self.architecture),
+            Format::Rpm => Purl::rpm(namespace, &self.name, &self.version, &self.architecture, self.epoch),
+            Format::Alpm => Purl::alpm(namespace, &self.name, &self.version, &self.architecture),
+        }
+    }
+
+    /// For messages.
+    #[must_use]
+    pub fn label(&self) -> String {
+        format!("{} {} {}", self.name, self.version, self.architecture)
+    }
+}
+
+impl From<DebPackage> for PackageFile {
+    fn from(deb: DebPackage) -> Self {
+        let control = deb.control;
+        let (name, version, architecture) = (control.name, control.version, control.architecture);
+        let (format, sha256, size, manifest) = (Format::Deb, deb.sha256, deb.size, deb.manifest);
+        Self { format, name, version, architecture, epoch: 0, sha256, size, rpm: None, manifest }
+    }
+}
+
+impl From<RpmPackage> for PackageFile {
+    fn from(package: RpmPackage) -> Self {
+        let rpm::Identity { name, epoch, version, architecture } = package.identity;
+        let (sha256, size, rpm, manifest) = (package.sha256, package.size, Some((package.header, package.payload)), package.manifest);
+        Self { format: Format::Rpm, name, version, architecture, epoch, sha256, size, rpm, manifest }
+    }
+}
+
+impl From<AlpmPackage> for PackageFile {
+    fn from(package: AlpmPackage) -> Self {
+        let identity = package.identity;
+        let (name, version, architecture) = (identity.name, identity.version, identity.architecture);
+        let (format, sha256, size, manifest) = (Format::Alpm, package.sha256, package.size, package.manifest);
+        Self { format, name, version, architecture, epoch: 0, sha256, size, rpm: None, manifest }
+    }
+}
