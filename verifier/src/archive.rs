@@ -1,4 +1,4 @@
-//! A package file of any format that is judged before it is installed: read completely, once.
+//! A package of any format that is judged before it is installed: its file, read completely and once, or what a repository says of it.
 
 use std::fmt::{self, Display};
 use std::fs::File;
@@ -38,8 +38,8 @@ pub struct Archive {
     pub sha256: Hash,
     /// For rpm, SHA-256 of the immutable header: the same after signing again.
     pub rpm_header: Option<Hash>,
-    /// What it would install.
-    pub manifest: Manifest,
+    /// What it would install; `None` where only the digest is known.
+    pub manifest: Option<Manifest>,
 }
 
 impl Archive {
@@ -60,6 +60,13 @@ impl Archive {
             }
             _ => deb::read(file, &limits).map(Self::from).map_err(words),
         }
+    }
+
+    /// What it is, in one line: name, epoch and version, architecture.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        let epoch = if self.epoch == 0 { String::new() } else { format!("{}:", self.epoch) };
+        format!("{} {epoch}{} {}", self.name, self.version, self.architecture)
     }
 
     /// The package URL under which it may be attested in a namespace.
@@ -89,7 +96,7 @@ impl From<deb::DebPackage> for Archive {
     fn from(package: deb::DebPackage) -> Self {
         let (control, sha256, manifest) = (package.control, package.sha256, package.manifest);
         let (name, version, architecture) = (control.name, control.version, control.architecture);
-        Self { format: Format::Deb, name, version, architecture, epoch: 0, sha256, rpm_header: None, manifest }
+        Self { format: Format::Deb, name, version, architecture, epoch: 0, sha256, rpm_header: None, manifest: Some(manifest) }
     }
 }
 
@@ -97,7 +104,7 @@ impl From<rpm::RpmPackage> for Archive {
     fn from(package: rpm::RpmPackage) -> Self {
         let rpm::Identity { name, epoch, version, architecture } = package.identity;
         let (sha256, rpm_header) = (package.sha256, Some(package.header));
-        Self { format: Format::Rpm, name, version, architecture, epoch, sha256, rpm_header, manifest: package.manifest }
+        Self { format: Format::Rpm, name, version, architecture, epoch, sha256, rpm_header, manifest: Some(package.manifest) }
     }
 }
 
@@ -105,6 +112,6 @@ impl From<alpm::AlpmPackage> for Archive {
     fn from(package: alpm::AlpmPackage) -> Self {
         let package::tarball::Identity { name, version, architecture } = package.identity;
         let (sha256, manifest) = (package.sha256, package.manifest);
-        Self { format: Format::Alpm, name, version, architecture, epoch: 0, sha256, rpm_header: None, manifest }
+        Self { format: Format::Alpm, name, version, architecture, epoch: 0, sha256, rpm_header: None, manifest: Some(manifest) }
     }
 }

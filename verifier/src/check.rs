@@ -23,6 +23,7 @@ use crate::subject::{Sources, Subject};
 use crate::time;
 
 /// A package file that was read.
+#[derive(Clone)]
 pub struct Checked {
     /// The file as it was named.
     pub file: String,
@@ -63,7 +64,7 @@ pub fn open_all(paths: &[PathBuf]) -> Vec<Checked> {
 /// If nothing can be judged.
 pub fn check(setup: &Setup, paths: &[PathBuf], offline: bool) -> Result<Report, Failure> {
     let checked = open_all(paths);
-    let knowledge = if offline { setup.knowledge()?.0 } else { look_up(setup, &setup.log()?, &checked)? };
+    let knowledge = if offline { setup.knowledge()?.0 } else { look_up(setup, &setup.log()?, checked.iter())? };
     let namespaces = setup.namespaces(&knowledge, Path::new("/"));
     let manifests = setup.cache.manifests();
     let sources = Sources { knowledge: &knowledge, manifests: &manifests, rules: &setup.rules, namespaces: &namespaces };
@@ -110,14 +111,14 @@ pub fn currency(setup: &Setup, knowledge: &Knowledge, rules: &Rules, now: u64) -
 ///
 /// # Errors
 /// If the log cannot be asked, or what it answers is refused.
-pub fn look_up(setup: &Setup, log: &LogClient, checked: &[Checked]) -> Result<Knowledge, Failure> {
+pub fn look_up<'a>(setup: &Setup, log: &LogClient, checked: impl Iterator<Item = &'a Checked> + Clone) -> Result<Knowledge, Failure> {
     let lock = setup.cache.lock(PATIENCE)?;
     let full = Mirror::new(&setup.cache).is_begun();
     let syncer = setup.syncer(log, &lock, full);
     let ask = async {
         let control = syncer.learn(&syncer.held()?, &[]).await?;
         let namespaces = syncer.namespaces(&syncer.know(&control)?);
-        let names: Vec<String> = checked.iter().flat_map(|file| file.purls(&namespaces)).map(|purl| purl.to_string()).collect();
+        let names: Vec<String> = checked.clone().flat_map(|file| file.purls(&namespaces)).map(|purl| purl.to_string()).collect();
         syncer.know(&syncer.learn(&control, &names).await?)
     };
     let knowledge = block_on(ask).map_err(|error| Failure::Other(error.into()))?.map_err(|error| setup.keep_evidence(error))?;
@@ -160,7 +161,8 @@ impl Checked {
             findings.extend(subject.findings.iter().filter(|finding| finding.kind != Kind::CacheIncomplete).cloned());
         }
         if let Some((about, claim)) = &agreed
-            && let own = PackageFiles::of(&package.manifest.with_package(*about))
+            && let Some(manifest) = &package.manifest
+            && let own = PackageFiles::of(&manifest.with_package(*about))
             && claim.files != own
         {
             let why = "the file has the attested digest, but its manifest computed here is another: a builder or this program is wrong";

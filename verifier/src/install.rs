@@ -1,12 +1,14 @@
 //! `tally setup`: the files that make other programs call this one, written into a root and taken away again (`specs/gate.md`, section 5).
 
+pub mod managers;
+
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, openat, openat2, renameat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, fchmod, mkdirat, openat, openat2, renameat, unlinkat};
 use rustix::io::Errno;
 
 use crate::cli::HookArgs;
@@ -23,6 +25,9 @@ pub enum InstallError {
     /// The directory of hooks is not there.
     #[error("{0} is not there; is this the right root?")]
     NoDirectory(PathBuf),
+    /// The package manager is not there, or cannot be stopped.
+    #[error("{0}")]
+    NoManager(String),
     /// Somebody else's file.
     #[error("{0} is there and was not written by tally; move it away")]
     Foreign(PathBuf),
@@ -36,7 +41,7 @@ pub enum InstallError {
 /// # Errors
 /// If the configuration on that root cannot be read, or the file cannot be written.
 pub fn apt(config: &Path, args: &HookArgs) -> Result<String, Failure> {
-    let hook = Hook { root: &args.root, directory: APT_DIRECTORY, name: APT_NAME, title: APT_TITLE };
+    let hook = Hook::of(args, APT_DIRECTORY, APT_NAME, APT_TITLE);
     if args.remove {
         return Ok(hook.remove()?);
     }
@@ -49,7 +54,7 @@ pub fn apt(config: &Path, args: &HookArgs) -> Result<String, Failure> {
 /// # Errors
 /// If the configuration on that root cannot be read, or a file cannot be written.
 pub fn timer(config: &Path, args: &HookArgs) -> Result<String, Failure> {
-    let hook = |name| Hook { root: &args.root, directory: UNIT_DIRECTORY, name, title: UNIT_TITLE };
+    let hook = |name| Hook::of(args, UNIT_DIRECTORY, name, UNIT_TITLE);
     let mut done: Vec<String> = Vec::new();
     if args.remove {
         for (name, _) in UNITS {
@@ -131,28 +136,46 @@ fn word(path: &Path) -> Result<&str, InstallError> {
 /// One file of ours in a directory of another program's.
 struct Hook<'a> {
     root: &'a Path,
-    directory: &'static str,
-    name: &'static str,
-    title: &'static str,
+    directory: &'a str,
+    name: &'a str,
+    title: &'a str,
+    /// Its permissions.
+    mode: u32,
+    /// Whether the directory is made where it is not there.
+    makes_directory: bool,
+    /// Whether it is only said what would be done.
+    dry_run: bool,
 }
 
-impl Hook<'_> {
+impl<'a> Hook<'a> {
+    fn of(args: &'a HookArgs, directory: &'a str, name: &'a str, title: &'a str) -> Self {
+        Self { root: &args.root, directory, name, title, mode: 0o644, makes_directory: false, dry_run: args.dry_run }
+    }
+
     fn path(&self) -> PathBuf {
         self.root.join(self.directory).join(self.name)
     }
 
     fn write(&self, text: &str) -> Result<String, InstallError> {
-        let directory = self.open()?;
+        let directory = match self.open() {
+            Err(InstallError::NoDirectory(_)) if self.makes_directory && self.dry_run => {
+                return Ok(format!("would write {}:\n{text}", self.path().display()));
+            }
+            Err(InstallError::NoDirectory(_)) if self.makes_directory => self.make()?,
+            directory => directory?,
+        };
         let failed = |error: io::Error| InstallError::Io(self.path(), error);
         match self.read(&directory)? {
             Some(there) if there == text.as_bytes() => return Ok(format!("{} is already as it should be", self.path().display())),
-            Some(there) if !there.starts_with(self.title.as_bytes()) => return Err(InstallError::Foreign(self.path())),
+            Some(there) if !self.is_ours(&there) => return Err(InstallError::Foreign(self.path())),
+            _ if self.dry_run => return Ok(format!("would write {}:\n{text}", self.path().display())),
             _ => {}
         }
         let temporary = format!(".{}.new", self.name);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let write = || {
-            let mut file = File::from(openat(&directory, temporary.as_str(), flags, Mode::from_raw_mode(0o644))?);
+            let mut file = File::from(openat(&directory, temporary.as_str(), flags, Mode::from_raw_mode(0o600))?);
+            fchmod(&file, Mode::from_raw_mode(self.mode))?;
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
             renameat(&directory, temporary.as_str(), &directory, self.name)?;
@@ -162,11 +185,20 @@ impl Hook<'_> {
         Ok(format!("wrote {}", self.path().display()))
     }
 
+    /// Whether it says so itself: in its first line, or the one after a script's `#!`.
+    fn is_ours(&self, text: &[u8]) -> bool {
+        text.split(|byte| *byte == b'\n').take(2).any(|line| line.starts_with(self.title.as_bytes()))
+    }
+
     fn remove(&self) -> Result<String, InstallError> {
-        let directory = self.open()?;
+        let directory = match self.open() {
+            Err(InstallError::NoDirectory(_)) if self.makes_directory => return Ok(format!("{} is not there", self.path().display())),
+            directory => directory?,
+        };
         match self.read(&directory)? {
             None => return Ok(format!("{} is not there", self.path().display())),
-            Some(there) if !there.starts_with(self.title.as_bytes()) => return Err(InstallError::Foreign(self.path())),
+            Some(there) if !self.is_ours(&there) => return Err(InstallError::Foreign(self.path())),
+            Some(_) if self.dry_run => return Ok(format!("would remove {}", self.path().display())),
             Some(_) => {}
         }
         unlinkat(directory.as_fd(), self.name, AtFlags::empty()).map_err(|error| InstallError::Io(self.path(), error.into()))?;
@@ -175,13 +207,40 @@ impl Hook<'_> {
 
     /// The directory, inside the root wherever its links lead.
     fn open(&self) -> Result<OwnedFd, InstallError> {
-        let failed = |error: Errno| match error {
+        self.below(&self.top()?, self.directory)
+    }
+
+    /// The same, and makes what of it is not there.
+    fn make(&self) -> Result<OwnedFd, InstallError> {
+        let top = self.top()?;
+        let ends = self.directory.match_indices('/').map(|(end, _)| end).chain([self.directory.len()]);
+        let mut parent = self.below(&top, ".")?;
+        let mut start = 0;
+        for end in ends {
+            let name = &self.directory[start..end];
+            match mkdirat(&parent, name, Mode::from_raw_mode(0o755)) {
+                Err(error) if error != Errno::EXIST => return Err(self.failed(error)),
+                _ => parent = self.below(&top, &self.directory[..end])?,
+            }
+            start = end + 1;
+        }
+        Ok(parent)
+    }
+
+    fn top(&self) -> Result<OwnedFd, InstallError> {
+        openat(CWD, self.root, DIRECTORY, Mode::empty()).map_err(|error| self.failed(error))
+    }
+
+    fn below(&self, top: &OwnedFd, directory: &str) -> Result<OwnedFd, InstallError> {
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        openat2(top, directory, DIRECTORY, Mode::empty(), resolve).map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: Errno) -> InstallError {
+        match error {
             Errno::NOENT | Errno::NOTDIR => InstallError::NoDirectory(self.root.join(self.directory)),
             error => InstallError::Io(self.root.join(self.directory), error.into()),
-        };
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let top = openat(CWD, self.root, flags, Mode::empty()).map_err(failed)?;
-        openat2(top, self.directory, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS).map_err(failed)
+        }
     }
 
     fn read(&self, directory: &OwnedFd) -> Result<Option<Vec<u8>>, InstallError> {
@@ -212,6 +271,7 @@ const UNITS: [(&str, &str); 3] = [
 /// What `StateDirectory` of the units makes writable.
 const STATE_DIRECTORY: &str = "/var/lib/tallystick";
 const MAX_FILE: u64 = 64 << 10;
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 #[cfg(test)]
 mod tests {
@@ -219,7 +279,8 @@ mod tests {
     use std::fs;
 
     fn hook(root: &Path) -> Hook<'_> {
-        Hook { root, directory: APT_DIRECTORY, name: APT_NAME, title: APT_TITLE }
+        let (mode, makes_directory, dry_run) = (0o644, false, false);
+        Hook { root, directory: APT_DIRECTORY, name: APT_NAME, title: APT_TITLE, mode, makes_directory, dry_run }
     }
 
     fn text() -> String {

@@ -46,9 +46,25 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Verify(args) => daily::run(&cli.config, &args),
         Command::Check(args) => print(&check::check(&Setup::load(&cli.config)?, &args.files, args.offline)?, args.output),
         Command::Gate(GateCommand::Apt) => gate::apt::run(&cli.config),
+        Command::Gate(GateCommand::Dnf) => gate::dnf::run(&cli.config),
+        Command::Gate(GateCommand::Dnf5) => gate::dnf::run_actions(&cli.config),
+        Command::Gate(GateCommand::Pacman(args)) => gate::pacman::run(&cli.config, &args),
+        Command::Gate(GateCommand::Zypper) => gate::zypper::run(&cli.config),
         Command::Gate(GateCommand::Allow(args)) => gate::allow(&Setup::load(&cli.config)?, &args),
         Command::Setup(SetupCommand::Apt(args)) => {
             println!("{}", install::apt(&cli.config, &args)?);
+            Ok(exit::CLEAN)
+        }
+        Command::Setup(SetupCommand::Dnf(args)) => {
+            println!("{}", install::managers::dnf(&cli.config, &args)?);
+            Ok(exit::CLEAN)
+        }
+        Command::Setup(SetupCommand::Pacman(args)) => {
+            println!("{}", install::managers::pacman(&cli.config, &args)?);
+            Ok(exit::CLEAN)
+        }
+        Command::Setup(SetupCommand::Zypper(args)) => {
+            println!("{}", install::managers::zypper(&cli.config, &args)?);
             Ok(exit::CLEAN)
         }
         Command::Setup(SetupCommand::Timer(args)) => {

@@ -37,7 +37,8 @@ fn built(world: &World, script: &str) -> PathBuf {
 fn attest(world: &mut World, file: &Path, purl: &str) -> (Purl, Manifest) {
     let archive = Archive::read(file).unwrap();
     let purl = Purl::parse(purl).unwrap();
-    let mut statement = Statement::about_package(&purl, archive.sha256, Predicate::PackageFiles(PackageFiles::of(&archive.manifest)));
+    let mut statement =
+        Statement::about_package(&purl, archive.sha256, Predicate::PackageFiles(PackageFiles::of(archive.manifest.as_ref().unwrap())));
     if purl.kind() == "rpm" {
         let package = package::rpm::read(fs::File::open(file).unwrap(), &package::deb::Limits::default()).unwrap();
         statement.subject.digest.rpm_header = Some(package.header);
@@ -46,7 +47,7 @@ fn attest(world: &mut World, file: &Path, purl: &str) -> (Purl, Manifest) {
     for builder in ["builder-1", "builder-2"] {
         world.say(builder, &statement);
     }
-    (purl, archive.manifest)
+    (purl, archive.manifest.unwrap())
 }
 
 fn check(world: &World, file: &Path) -> Outcome {

@@ -12,9 +12,38 @@ pub enum GateCommand {
         after_help = "Example, as in the file that tally setup apt writes:\n  DPkg::Pre-Install-Pkgs { \"/usr/bin/tally gate apt\"; };\n\nExit status: 0 apt goes on; 1, 2, 3, 4 it is refused, as by tally check; 10 and above nothing could be judged"
     )]
     Apt,
+    /// Judge what dnf 4 is about to install; the plugin that tally setup dnf writes calls it
+    #[command(after_help = "Example, as the plugin calls it:\n  tally gate dnf < packages.json\n\nExit status: as that of tally gate apt")]
+    Dnf,
+    /// The same for dnf 5, whose actions plugin calls it in its JSON mode
+    #[command(
+        after_help = "Example, as in the file that tally setup dnf writes:\n  pre_transaction:*:in:mode=json raise_error=1:/usr/bin/tally gate dnf5\n\nExit status: as that of tally gate apt"
+    )]
+    Dnf5,
+    /// Judge what pacman is about to install; the hook that tally setup pacman writes calls it
+    #[command(
+        after_help = "Example, as in the file that tally setup pacman writes:\n  Exec = /bin/sh -c '/usr/bin/tally gate pacman --pid $PPID'\n\nExit status: as that of tally gate apt"
+    )]
+    Pacman(PacmanArgs),
+    /// Judge what zypper is about to install; the commit plugin of libzypp that tally setup zypper writes calls it
+    #[command(
+        after_help = "Example, as the plugin calls it with a frame COMMITBEGIN:\n  tally gate zypper < frame\n\nExit status: as that of tally gate apt"
+    )]
+    Zypper,
     /// Pass over the next refusal; it is recorded with the reason
     #[command(after_help = "Example:\n  tally gate allow --once --reason \"needed tonight, ticket 17\" hello")]
     Allow(AllowArgs),
+}
+
+/// `tally gate pacman`.
+#[derive(Debug, Args)]
+pub struct PacmanArgs {
+    /// The process that asks: how pacman was called tells whether it installs files of no repository
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<u32>,
+    /// Compare what was installed with what was judged
+    #[arg(long)]
+    pub after: bool,
 }
 
 /// `tally gate allow`.
@@ -42,6 +71,21 @@ pub enum SetupCommand {
         after_help = "Examples:\n  tally setup apt\n  tally setup apt --remove\n  tally setup apt --root /mnt/image --program /usr/bin/tally"
     )]
     Apt(HookArgs),
+    /// Have dnf (4, 5 or both) ask tally before it installs packages
+    #[command(
+        after_help = "Examples:\n  tally setup dnf\n  tally setup dnf --remove\n  tally setup dnf --root /mnt/image --program /usr/bin/tally"
+    )]
+    Dnf(HookArgs),
+    /// Have pacman ask tally before it installs packages
+    #[command(
+        after_help = "Examples:\n  tally setup pacman\n  tally setup pacman --remove\n  tally setup pacman --root /mnt/image --program /usr/bin/tally"
+    )]
+    Pacman(HookArgs),
+    /// Have zypper, and what else uses libzypp, ask tally before it installs packages
+    #[command(
+        after_help = "Examples:\n  tally setup zypper\n  tally setup zypper --remove\n  tally setup zypper --root /mnt/image --program /usr/bin/tally"
+    )]
+    Zypper(HookArgs),
     /// Have systemd synchronise and verify every day
     #[command(
         after_help = "Examples:\n  tally setup timer\n  tally setup timer --remove\n  tally setup timer --root /mnt/image --program /usr/bin/tally"
@@ -58,6 +102,9 @@ pub struct HookArgs {
     /// Take it away
     #[arg(long)]
     pub remove: bool,
+    /// Only say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
     /// Where tally is on that root; where this program is, if not given
     #[arg(long, value_name = "PATH")]
     pub program: Option<PathBuf>,

@@ -3,15 +3,21 @@
 //! Everything that can be decided without the outside world is in [`decide`]; what the machine remembers is in [`state`].
 
 pub mod apt;
+pub mod coming;
 pub mod decide;
+pub mod desk;
+pub mod dnf;
+pub mod manager;
+pub mod pacman;
 pub mod protocol;
 pub mod repository;
 pub mod rules;
 pub mod state;
 pub mod text;
+pub mod zypper;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -22,6 +28,7 @@ use crate::finding::Class;
 use crate::setup::Setup;
 use crate::time;
 use decide::{Candidate, Fate};
+use manager::Manager;
 use protocol::ProtocolError;
 use rules::Mode;
 use state::{Override, State};
@@ -33,8 +40,14 @@ pub enum GateError {
     #[error("what apt says cannot be read: {0}")]
     Protocol(#[from] ProtocolError),
     /// It could not be heard.
-    #[error("what apt says cannot be read: {0}")]
+    #[error("the package manager cannot be heard: {0}")]
     Input(io::Error),
+    /// What a plugin wrote.
+    #[error("what {0} says is not what it should say; is it of another version than tally? run tally setup again")]
+    Listing(&'static str),
+    /// What a repository has.
+    #[error("{0} cannot be searched: {1}")]
+    Index(PathBuf, io::Error),
     /// The gate's memory.
     #[error("the gate's memory in {0}: {1}")]
     State(PathBuf, io::Error),
@@ -43,6 +56,8 @@ pub enum GateError {
 /// What was found about everything that is about to be installed.
 #[derive(Clone, Debug, Default)]
 pub struct Assessed {
+    /// Who asks.
+    pub manager: Manager,
     /// The packages.
     pub candidates: Vec<Candidate>,
     /// What concerns all of them.
@@ -104,6 +119,7 @@ impl Decision {
         json!({
             "schema": SCHEMA,
             "time": time::format(now),
+            "manager": self.assessed.manager.name(),
             "decision": decision,
             "files": self.fates.len(),
             "packages": packages,
@@ -111,6 +127,34 @@ impl Decision {
             "notes": self.assessed.notes,
         })
     }
+}
+
+/// One run of the gate: 0 lets the package manager go on. `assess` finds out what is offered, and judges it.
+///
+/// # Errors
+/// If nothing can be judged where the policy enforces, or the configuration cannot be read; the hook's command knows whether the latter
+/// is to stop the package manager.
+fn session(config: &Path, assess: impl FnOnce(&Setup, u64) -> Result<Assessed, Failure>) -> Result<u8, Failure> {
+    let setup = Setup::load(config)?;
+    let now = time::now();
+    match begin(&setup) {
+        Ok(true) => {}
+        Ok(false) => {
+            eprintln!("tally: warning: nothing was synced yet, so packages are not judged; run: tally sync");
+            return Ok(exit::CLEAN);
+        }
+        Err(error) => return give_up(&setup, error.into(), now).or_else(refuse),
+    }
+    match assess(&setup, now) {
+        Ok(assessed) => Ok(conclude(&setup, &Decision::new(assessed, &setup, now), now)?),
+        Err(failure) => give_up(&setup, failure, now),
+    }
+}
+
+/// A refusal that needs no marker: where the marker cannot be written, the hook must not take its absence for "only warns".
+fn refuse(failure: Failure) -> Result<u8, Failure> {
+    eprintln!("error: {failure}\nhint: {}", failure.hint());
+    Ok(exit::UNKNOWN)
 }
 
 /// Whether anything is judged: begins to enforce where the policy says so and something was synced, and ends it where the policy does not.
@@ -143,7 +187,7 @@ fn conclude(setup: &Setup, decision: &Decision, now: u64) -> Result<u8, GateErro
     let Some(given) = given else {
         // An override for named packages does not cover what concerns all of them.
         let named = if decision.general == Some(Fate::Refused) { Vec::new() } else { decision.refused() };
-        eprint!("{}", text::way_out(&named));
+        eprint!("{}", text::way_out(decision.assessed.manager.stopped(), &named));
         // It is refused whether or not that can be written down.
         let _ = state.record(&decision.to_json("refused", now));
         return Ok(decision.status());
@@ -167,7 +211,7 @@ fn give_up(setup: &Setup, failure: Failure, now: u64) -> Result<u8, Failure> {
     }
     let Some(given) = state.take_override(&[], true, now).map_err(failed)? else {
         let _ = state.record(&entry("failed"));
-        eprint!("{}", text::way_out(&[]));
+        eprint!("{}", text::way_out("nothing was installed", &[]));
         return Err(failure);
     };
     let mut entry = entry("overridden");
@@ -175,6 +219,12 @@ fn give_up(setup: &Setup, failure: Failure, now: u64) -> Result<u8, Failure> {
     state.record(&entry).map_err(failed)?;
     eprintln!("tally: overridden once, and recorded, though nothing was judged: {failure}");
     Ok(exit::CLEAN)
+}
+
+/// What the record says of packages that were installed and not judged.
+fn escaped(manager: Manager, packages: &[impl AsRef<str>]) -> Value {
+    let packages: Vec<&str> = packages.iter().map(AsRef::as_ref).collect();
+    json!({ "schema": SCHEMA, "time": time::format(time::now()), "manager": manager.name(), "decision": "escaped", "packages": packages })
 }
 
 fn enforces(setup: &Setup) -> bool {

@@ -13,6 +13,8 @@ use package::deb822;
 use package::release::signed_text;
 use tlog::Hash;
 
+use crate::gate::desk::Place;
+
 /// A repository, by what its Release file says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Repository {
@@ -27,6 +29,12 @@ impl Repository {
     #[must_use]
     pub fn is_security(&self) -> bool {
         self.suites.iter().any(|suite| suite.ends_with("-security"))
+    }
+
+    /// The same as the gate's desk knows places.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place { origin: self.origin.clone(), security: self.is_security() }
     }
 
     /// From a Release file's text; one that cannot be read says nothing of itself.

@@ -127,6 +127,23 @@ impl State {
         Ok(Some(given))
     }
 
+    /// Keeps what was judged last, for whoever compares it with what was installed.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn keep_judged(&self, packages: &[&str]) -> io::Result<()> {
+        self.keep(JUDGED, packages.iter().map(|package| format!("{package}\n")).collect::<String>().as_bytes())
+    }
+
+    /// What was judged last; nothing if nothing ever was.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn judged(&self) -> io::Result<Vec<String>> {
+        let text = self.read(JUDGED)?.unwrap_or_default();
+        Ok(String::from_utf8_lossy(&text).lines().map(str::to_owned).collect())
+    }
+
     /// Appends one line to the record, which is begun anew beside its predecessor when it has grown large.
     ///
     /// # Errors
@@ -158,6 +175,7 @@ impl State {
 const MARKER: &str = "enforce";
 const SEEN: &str = "seen";
 const ALLOW: &str = "allow";
+const JUDGED: &str = "judged";
 const RECORD: &str = "gate.jsonl";
 /// Security updates whose first sight is remembered; the oldest go first.
 const MAX_SEEN: usize = 20_000;

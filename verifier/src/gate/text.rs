@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::finding::{Finding, Kind};
 use crate::gate::Decision;
 use crate::gate::decide::{Candidate, Fate};
+use crate::gate::manager::Manager;
 use crate::{render, time};
 
 /// The fate in one word, for records.
@@ -37,7 +38,7 @@ pub fn decision(decision: &Decision) -> String {
     let _ = writeln!(text, "tally: {}", parts.join(", "));
     for (candidate, fate) in decision.with(|fate| fate > Fate::Ignored) {
         for finding in against(&candidate.findings) {
-            render::finding(&mut text, finding, Some(&next(candidate, fate, finding)));
+            render::finding(&mut text, finding, Some(&next(decision.assessed.manager, candidate, fate, finding)));
         }
     }
     if let Some(fate) = decision.general {
@@ -54,22 +55,20 @@ fn against(findings: &[Finding]) -> impl Iterator<Item = &Finding> {
 }
 
 /// What to do about one package.
-fn next(candidate: &Candidate, fate: Fate, finding: &Finding) -> String {
+fn next(manager: Manager, candidate: &Candidate, fate: Fate, finding: &Finding) -> String {
     let name = &candidate.name;
     match fate {
         Fate::Grace(end) => format!("nothing; from {} on it is judged like others", time::format(end)),
-        Fate::Refused if candidate.installed => {
-            format!("apt-mark hold {name}, then the same again; apt-mark unhold {name} when tally check accepts it")
-        }
+        Fate::Refused if candidate.installed => manager.hold(name),
         Fate::Refused => format!("install the rest without {name}"),
         _ if finding.kind == Kind::Warned => format!("think again before you use {name}"),
         _ => format!("tally verify {name} after a day, or ask a builder to attest it"),
     }
 }
 
-/// How to go on nevertheless.
+/// What did not happen, and how to go on nevertheless.
 #[must_use]
-pub fn way_out(packages: &[&str]) -> String {
+pub fn way_out(stopped: &str, packages: &[&str]) -> String {
     let names: String = packages.iter().map(|name| format!(" {name}")).collect();
-    format!("tally: dpkg was not run. To go on nevertheless, once and recorded:\n  tally gate allow --once --reason WHY{names}\n")
+    format!("tally: {stopped}. To go on nevertheless, once and recorded:\n  tally gate allow --once --reason WHY{names}\n")
 }

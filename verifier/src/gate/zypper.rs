@@ -1,0 +1,266 @@
+//! zypper's gate: a commit plugin of libzypp hands over what libzypp says before it installs anything (`specs/gate.md`, section 2.3). It
+//! names packages without digests, so they are looked up in what libzypp has downloaded: package files, and the repositories' lists.
+
+pub mod primary;
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::archive::{Archive, Format};
+use crate::check::{self, Checked};
+use crate::exit;
+use crate::failure::Failure;
+use crate::gate::coming::is_security;
+use crate::gate::desk::{Offer, Place};
+use crate::gate::manager::Manager;
+use crate::gate::{GateError, desk, session};
+use primary::Listed;
+
+/// `tally gate zypper`: judges a frame `COMMITBEGIN` on standard input.
+///
+/// # Errors
+/// See [`session`].
+pub fn run(config: &Path) -> Result<u8, Failure> {
+    let mut bytes = Vec::new();
+    let read = io::stdin().take(MAX_FRAME + 1).read_to_end(&mut bytes).map_err(GateError::Input);
+    let steps = read.and_then(|_| Step::parse(&bytes).ok_or(GateError::Listing("libzypp")));
+    if steps.as_ref().is_ok_and(Vec::is_empty) {
+        return Ok(exit::CLEAN);
+    }
+    session(config, |setup, now| {
+        let offers = Shelf::open(Path::new("/"), steps?).map_err(|(path, error)| GateError::Index(path, error))?.offers();
+        desk::assess(setup, Manager::Zypper, &offers, Vec::new(), now)
+    })
+}
+
+/// A package that is about to be installed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Step {
+    /// Its name.
+    pub name: String,
+    /// Its epoch.
+    pub epoch: u32,
+    /// Version and release.
+    pub version: String,
+    /// Its architecture.
+    pub architecture: String,
+}
+
+#[derive(Deserialize)]
+struct Body {
+    #[serde(rename = "TransactionStepList")]
+    steps: Vec<BodyStep>,
+}
+
+#[derive(Deserialize)]
+struct BodyStep {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    solvable: Solvable,
+}
+
+#[derive(Deserialize)]
+struct Solvable {
+    n: String,
+    #[serde(default)]
+    e: u32,
+    v: String,
+    #[serde(default)]
+    r: String,
+    a: String,
+}
+
+impl Step {
+    /// What comes, from a frame with or without the zero byte at its end: the command, headers, an empty line, JSON. `None` for anything else.
+    #[must_use]
+    pub fn parse(frame: &[u8]) -> Option<Vec<Self>> {
+        let text = std::str::from_utf8(frame.strip_suffix(b"\0").unwrap_or(frame)).ok()?;
+        let (head, body) = text.split_once("\n\n")?;
+        let mut lines = head.split('\n');
+        if lines.next() != Some("COMMITBEGIN") || !lines.all(|line| line.contains(':')) {
+            return None;
+        }
+        let steps = serde_json::from_str::<Body>(body).ok()?.steps;
+        let mut coming: Vec<Self> = steps.into_iter().filter(BodyStep::comes).filter_map(|step| step.solvable.step()).collect();
+        coming.sort();
+        coming.dedup();
+        Some(coming)
+    }
+
+    /// The same as [`Archive::identity`] spells it.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        let epoch = if self.epoch == 0 { String::new() } else { format!("{}:", self.epoch) };
+        format!("{} {epoch}{} {}", self.name, self.version, self.architecture)
+    }
+}
+
+impl BodyStep {
+    /// `+` installs, `M` installs beside another version; what has no type changes no package.
+    fn comes(&self) -> bool {
+        self.kind.as_deref().is_some_and(|kind| kind != "-")
+    }
+}
+
+impl Solvable {
+    /// Patches, patterns and products have a kind before their name and bring no file of their own.
+    fn step(self) -> Option<Step> {
+        let is_package = !["patch:", "pattern:", "product:", "application:", "srcpackage:"].iter().any(|kind| self.n.starts_with(kind));
+        let version = if self.r.is_empty() { self.v } else { format!("{}-{}", self.v, self.r) };
+        is_package.then_some(Step { name: self.n, epoch: self.e, version, architecture: self.a })
+    }
+}
+
+/// What libzypp can take the packages from.
+struct Shelf {
+    steps: Vec<Step>,
+    /// By the alias of the repository.
+    listed: Vec<(String, Vec<Listed>)>,
+    packages: PathBuf,
+    /// Files that were given to zypper, and others that lie where it puts them.
+    given: Vec<Checked>,
+    installed: BTreeSet<String>,
+}
+
+impl Shelf {
+    fn open(root: &Path, steps: Vec<Step>) -> Result<Self, (PathBuf, io::Error)> {
+        let names: BTreeSet<&str> = steps.iter().map(|step| step.name.as_str()).collect();
+        let raw = root.join(RAW);
+        let mut listed = Vec::new();
+        for alias in entries(&raw).map_err(|error| (raw.clone(), error))? {
+            let alias = alias.to_string_lossy().into_owned();
+            let repodata = raw.join(&alias).join("repodata");
+            let lists = entries(&repodata).map_err(|error| (repodata.clone(), error))?;
+            for list in lists.iter().filter_map(|name| name.to_str()).filter(|name| name.contains("primary.xml")) {
+                let path = repodata.join(list);
+                listed.push((alias.clone(), primary::read(&path, &names).map_err(|error| (path, error))?));
+            }
+        }
+        let plain = root.join(PLAIN);
+        let given = entries(&plain).map_err(|error| (plain.clone(), error))?.into_iter().map(|name| plain.join(name));
+        let given: Vec<PathBuf> = given.filter(|path| path.extension().is_some_and(|extension| extension == "rpm")).collect();
+        let database = package::root::Root::open(root).ok().and_then(|root| package::installed::Database::open(&root).ok());
+        let installed = database.map(|database| database.packages.into_iter().map(|package| package.name).collect()).unwrap_or_default();
+        Ok(Self { steps, listed, packages: root.join(PACKAGES), given: check::open_all(&given), installed })
+    }
+
+    fn offers(&self) -> Vec<Offer> {
+        self.steps.iter().map(|step| self.offer(step)).collect()
+    }
+
+    /// Every package of this name and version that libzypp knows: which one it takes cannot be told.
+    fn offer(&self, step: &Step) -> Offer {
+        let says = step.identity();
+        let (mut contents, mut places) = (Vec::new(), BTreeSet::new());
+        for (alias, listed) in &self.listed {
+            for package in listed.iter().filter(|package| package.step == *step) {
+                contents.extend(self.content(alias, package));
+                places.insert(Place { origin: Some(alias.clone()), security: is_security(alias) });
+            }
+        }
+        let digest = |file: &Checked| Some(file.package.as_ref().ok()?.sha256);
+        let is_it = |file: &&Checked| file.package.as_ref().is_ok_and(|package| package.identity() == says);
+        for file in self.given.iter().filter(is_it) {
+            if contents.iter().all(|content| digest(content) != digest(file)) {
+                contents.push(file.clone());
+            }
+        }
+        let places = (!contents.is_empty()).then_some(places);
+        Offer { name: step.name.clone(), says, installed: self.installed.contains(&step.name), contents, places }
+    }
+
+    /// The file, if it was downloaded; else what the list says of it. libzypp compares the two before it installs the file.
+    fn content(&self, alias: &str, listed: &Listed) -> Option<Checked> {
+        let inside = Path::new(&listed.location).components().all(|part| matches!(part, std::path::Component::Normal(_)));
+        let file = self.packages.join(alias).join(&listed.location);
+        if inside && file.is_file() {
+            return Some(check::open(&file));
+        }
+        let Step { name, epoch, version, architecture } = listed.step.clone();
+        let sha256 = listed.sha256?;
+        let archive = Archive { format: Format::Rpm, name, version, architecture, epoch, sha256, rpm_header: None, manifest: None };
+        Some(Checked { file: format!("{alias}/{}", listed.location), package: Ok(Box::new(archive)) })
+    }
+}
+
+/// The names in a directory, sorted; nothing if it is not there.
+fn entries(directory: &Path) -> io::Result<Vec<OsString>> {
+    let mut names = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        entries => entries?.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<Vec<_>>>()?,
+    };
+    names.sort();
+    Ok(names)
+}
+
+const RAW: &str = "var/cache/zypp/raw";
+const PACKAGES: &str = "var/cache/zypp/packages";
+const PLAIN: &str = "var/cache/zypper/RPMS";
+const MAX_FRAME: u64 = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FRAME: &str = "COMMITBEGIN\ncontent-length:109\n\n{\n\"TransactionStepList\": [{\n\"solvable\": {\n\"a\": \"noarch\",\n\"e\": 2,\n\"n\": \"alpha\",\n\"r\": \"1\",\n\"v\": \"3\"\n},\n\"type\": \"+\"\n}]\n}\0";
+
+    #[test]
+    fn what_comes_is_told_from_what_goes() {
+        let steps = Step::parse(FRAME.as_bytes()).unwrap();
+        assert_eq!(steps[0].identity(), "alpha 2:3-1 noarch");
+        assert_eq!(Step::parse(FRAME.trim_end_matches('\0').as_bytes()).unwrap(), steps);
+        assert_eq!(Step::parse(FRAME.replace("\"+\"", "\"M\"").as_bytes()).unwrap(), steps);
+        assert_eq!(Step::parse(FRAME.replace("\"+\"", "\"-\"").as_bytes()), Some(Vec::new()));
+        assert_eq!(Step::parse(FRAME.replace("alpha", "patch:alpha").as_bytes()), Some(Vec::new()));
+        assert_eq!(Step::parse(FRAME.replace(",\n\"type\": \"+\"", "").as_bytes()), Some(Vec::new()));
+    }
+
+    #[test]
+    fn other_frames_are_refused() {
+        for (from, to) in [
+            ("COMMITBEGIN", "COMMITEND"),
+            ("\n\n", "\n"),
+            ("content-length", "content-length\nx"),
+            ("}]\n}", "}]\n"),
+            ("\"n\"", "\"m\""),
+            ("\"e\": 2", "\"e\": -2"),
+            ("TransactionStepList", "Steps"),
+        ] {
+            assert_eq!(Step::parse(FRAME.replacen(from, to, 1).as_bytes()), None, "{to}");
+        }
+        assert_eq!(Step::parse(b""), None);
+        assert_eq!(Step::parse(b"\xff"), None);
+    }
+
+    #[test]
+    fn a_package_is_looked_up_wherever_libzypp_has_it() {
+        let root = tempfile::tempdir().unwrap();
+        let list = |digest: u8| {
+            let digest = format!("{digest:02x}").repeat(32);
+            format!(
+                "<metadata><package type=\"rpm\"><name>alpha</name><arch>noarch</arch><version epoch=\"2\" ver=\"3\" rel=\"1\"/><checksum type=\"sha256\" pkgid=\"YES\">{digest}</checksum><location href=\"alpha.rpm\"/></package></metadata>"
+            )
+        };
+        for (alias, digest) in [("one", 1), ("two-security", 2)] {
+            let directory = root.path().join(RAW).join(alias).join("repodata");
+            fs::create_dir_all(&directory).unwrap();
+            fs::write(directory.join("abc-primary.xml"), list(digest)).unwrap();
+        }
+        let offers = || Shelf::open(root.path(), Step::parse(FRAME.as_bytes()).unwrap()).unwrap().offers();
+        let all = offers();
+        let digests: Vec<String> = all[0].contents.iter().map(|content| content.package.as_ref().unwrap().sha256.to_hex()).collect();
+        assert_eq!(digests, ["01".repeat(32), "02".repeat(32)]);
+        assert!(all[0].places.as_ref().unwrap().iter().any(|place| place.security));
+        // A file that was downloaded is read itself.
+        fs::create_dir_all(root.path().join(PACKAGES).join("one")).unwrap();
+        fs::write(root.path().join(PACKAGES).join("one/alpha.rpm"), "x").unwrap();
+        assert!(offers()[0].contents[0].package.is_err());
+        fs::remove_dir_all(root.path().join(RAW)).unwrap();
+        assert!(offers()[0].contents.is_empty() && offers()[0].places.is_none());
+    }
+}
