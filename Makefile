@@ -6,13 +6,14 @@ SOAK_SECONDS ?= 120
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 TOOLS = cc podman runc debootstrap mmdebstrap minisign bsdtar mtree strace faketime gpgv gpg apt-ftparchive dpkg-deb python3 systemd-analyze unshare setcap curl xz zstd ip rpmbuild rpm2cpio pacman ssh-agent openssl
 
-.PHONY: help build demo acceptance gate repo-states interop distros test lint unit no-std fuzz soak crash bench bench-large bench-fsck bench-verify bench-foreign bench-builder audit-large gossip rebuilds deps clean
+.PHONY: help build demo acceptance gate gates repo-states interop distros test lint unit no-std fuzz soak crash bench bench-large bench-fsck bench-verify bench-foreign bench-builder audit-large gossip rebuilds deps clean
 
 help:
 	@echo "make demo    the main job on real packages: log, witnesses, builders, verdicts"
 	@echo "make acceptance  every package of a whole root through real builders, then flipped bytes: a quarter of an hour"
 	@echo "make repo-states  six promises about repositories, kept and broken before a real zypper: two minutes"
 	@echo "make gate    apt inside a bootstrapped Debian root, stopped and let through: a few minutes"
+	@echo "make gates   dnf 4 and 5, zypper and pacman inside roots of Debian 12 and sid: a quarter of an hour"
 	@echo "make interop litewitness, Sunlight, Tessera, sigsum and the Go tools against ours, in a Debian root: minutes the first time"
 	@echo "make distros dnf, zypper and pacman of two Debian suites, with repositories made by their own tools; the service killed again and again"
 	@echo "make test    lint, the core without std, all tests"
@@ -45,6 +46,10 @@ acceptance: build
 
 gate: deps
 	$(CARGO) test --locked -p tally --test gate -- --ignored --nocapture
+
+# A table of what is expected and seen. The roots are kept below target/roots.
+gates: deps
+	$(CARGO) test --locked -p tally --test gates -- --ignored --nocapture --test-threads=2
 
 interop: deps
 	CARGO="$(CARGO)" .ci/interop
