@@ -8,7 +8,7 @@ case $limit in '' | *[!0-9]*) limit=30 ;; esac
 if test "$limit" -gt 6; then limit=$((limit - 5)); else limit=1; fi
 
 judge() {
-    printf '%s' "$1" | timeout -k 1 "$limit" @PROGRAM@ --config @CONFIG@ gate zypper >&2
+    printf '%s' "$1" | timeout -k 1 "$limit" @PROGRAM@ --config @CONFIG@ gate zypper --pid "$PPID" >&2
     s=$?
     test $s -eq 0 && return
     if test ! -x @PROGRAM@; then

@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use client::cli::Documentation;
 
 pub use advise::{AdviseCommand, AdviseText, AffectedArgs, ExportFormat, SeverityArg, SigningArgs, TeamCommand};
-pub use hooks::{AllowArgs, GateCommand, HookArgs, PacmanArgs, SetupCommand};
+pub use hooks::{AllowArgs, CommitArgs, GateCommand, HookArgs, PacmanArgs, SetupCommand, StatusArgs};
 pub use repo::{RegisterArgs, RepoCheckArgs, RepoCommand, ZypperArgs};
 pub use roles::{RolesCommand, SubmitArgs};
 

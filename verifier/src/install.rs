@@ -15,6 +15,7 @@ use crate::cli::HookArgs;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::gate::state::State;
+use crate::gate::status;
 
 /// Why nothing was installed.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +47,9 @@ pub fn apt(config: &Path, args: &HookArgs) -> Result<String, Failure> {
         return Ok(hook.remove()?);
     }
     let places = Places::of(config, args)?;
-    Ok(hook.write(&apt_file(&places.program, &places.config, &State::new(&places.state).marker())?)?)
+    let done = hook.write(&apt_file(&places.program, &places.config, &State::new(&places.state).marker())?)?;
+    let began = if args.dry_run { None } else { status::begin(&args.root, &places.state) };
+    Ok([done].into_iter().chain(began).collect::<Vec<_>>().join("\n"))
 }
 
 /// `tally setup timer`; says what was done.

@@ -49,7 +49,8 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Gate(GateCommand::Dnf) => gate::dnf::run(&cli.config),
         Command::Gate(GateCommand::Dnf5) => gate::dnf::run_actions(&cli.config),
         Command::Gate(GateCommand::Pacman(args)) => gate::pacman::run(&cli.config, &args),
-        Command::Gate(GateCommand::Zypper) => gate::zypper::run(&cli.config),
+        Command::Gate(GateCommand::Zypper(args)) => gate::zypper::run(&cli.config, &args),
+        Command::Gate(GateCommand::Status(args)) => gate::status::run(&cli.config, &args),
         Command::Gate(GateCommand::Allow(args)) => gate::allow(&Setup::load(&cli.config)?, &args),
         Command::Setup(SetupCommand::Apt(args)) => {
             println!("{}", install::apt(&cli.config, &args)?);

@@ -94,6 +94,7 @@ fn try_all(yard: &mut Yard, manager: &Manager) {
     places(&mut table, &built);
     manager.publish(yard, "stable", &[&good, &other]);
     upgrade(&mut table);
+    never_judged(&table);
     table.yard.must(&format!("tally setup {} --remove", manager.setup));
     table.row("the hook was taken away", &format!("{} {}", manager.local, built[3].1.display()), false, &[("unknown", Some("1"))], &[]);
     println!("{}: {} cases, {} not as expected", manager.name, table.rows, table.wrong);
@@ -222,7 +223,7 @@ fn pacman_of_this_machine() {
     let built: Vec<(&str, PathBuf)> = ["good", "unknown", "evil"].iter().map(|name| (*name, small::package(&yard.root, name, 1))).collect();
     let newer = small::package(&yard.root, "good", 3);
     yard.say(&built);
-    small::publish(&yard.root, &built.iter().map(|(_, file)| file).collect::<Vec<_>>());
+    small::publish(&yard.root, &["good", "unknown", "evil"]);
     yard.rules(ENFORCE);
     yard.must("tally setup pacman --program /usr/bin/tally");
     yard.sync(0);
@@ -250,6 +251,30 @@ fn pacman_of_this_machine() {
     table.passes("tally is not there", "unknown", &["tally is not there"]);
     assert_eq!(table.wrong, 0, "of {}", table.rows);
     assert_eq!(yard.record().iter().filter(|entry| entry["decision"] == "escaped").count(), 1);
+    yard.put_program();
+    let status = yard.run("tally gate status");
+    assert_eq!(status.status, 2, "{status:?}");
+    for words in ["pacman   has a hook, which was last asked at", "1 packages came without being judged:\n  unknown 1-1 any"] {
+        assert!(status.stdout.contains(words), "{words}: {status:?}");
+    }
+    yard.must("tally gate status --seen");
+    assert!(yard.must("tally gate status --json").json()["unjudged"].as_array().unwrap().is_empty());
+}
+
+/// What was let through is known; what rpm installs alone, or while a hook does not run, is told afterwards.
+fn never_judged(table: &Table) {
+    let (yard, manager) = (table.yard, table.manager);
+    let status = yard.must("tally gate status");
+    assert!(status.stdout.contains("nothing came without being judged"), "{status:?}");
+    let late = manager.build(yard, "late", 1);
+    let escape = match manager.kind {
+        "rpm" => "rpm --dbpath /var/lib/rpm --nodeps -i FILE",
+        _ => "mv /usr/share/libalpm/hooks /away; pacman -U --noconfirm FILE; mv /away /usr/share/libalpm/hooks",
+    };
+    yard.must(&escape.replace("FILE", &late.display().to_string()));
+    let status = yard.run("tally gate status");
+    assert!(status.status == 2 && status.stdout.contains("came without being judged:\n  late 1-1 "), "{status:?}");
+    println!("ok   {:<8} what came past it is told", manager.name);
 }
 
 const SID: &str =

@@ -27,9 +27,14 @@ pub enum GateCommand {
     Pacman(PacmanArgs),
     /// Judge what zypper is about to install; the commit plugin of libzypp that tally setup zypper writes calls it
     #[command(
-        after_help = "Example, as the plugin calls it with a frame COMMITBEGIN:\n  tally gate zypper < frame\n\nExit status: as that of tally gate apt"
+        after_help = "Example, as the plugin calls it with a frame COMMITBEGIN:\n  tally gate zypper --pid $PPID < frame\n\nExit status: as that of tally gate apt"
     )]
-    Zypper,
+    Zypper(CommitArgs),
+    /// Say which hooks are there, when they were last asked, and what came without being judged
+    #[command(
+        after_help = "Examples:\n  tally gate status\n  tally gate status --json\n  tally gate status --seen\n\nExit status: 0, or 2 if something came without being judged"
+    )]
+    Status(StatusArgs),
     /// Pass over the next refusal; it is recorded with the reason
     #[command(after_help = "Example:\n  tally gate allow --once --reason \"needed tonight, ticket 17\" hello")]
     Allow(AllowArgs),
@@ -44,6 +49,28 @@ pub struct PacmanArgs {
     /// Compare what was installed with what was judged
     #[arg(long)]
     pub after: bool,
+}
+
+/// `tally gate zypper`.
+#[derive(Debug, Args)]
+pub struct CommitArgs {
+    /// The process that asks: how it was called tells whether it installs files of no repository
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<u32>,
+}
+
+/// `tally gate status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// From now on take everything that is installed for known
+    #[arg(long)]
+    pub seen: bool,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// The root that is looked at
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
 }
 
 /// `tally gate allow`.

@@ -8,6 +8,8 @@ use crate::gate::rules::{GateRules, Mode};
 pub struct Candidate {
     /// Its name, as apt is told it: `name` or `name:arch`.
     pub name: String,
+    /// What the package manager says it is: name, version, architecture.
+    pub says: String,
     /// Whether a version of it is installed, so that it can be held at that.
     pub installed: bool,
     /// What was found; explained things too.
@@ -75,7 +77,7 @@ mod tests {
 
     fn of(mode: Mode, kinds: &[Kind], security_since: Option<u64>) -> Fate {
         let findings = kinds.iter().map(|kind| Finding::new(*kind, "")).collect();
-        let candidate = Candidate { name: "x".into(), installed: true, findings, mode, security_since };
+        let candidate = Candidate { name: "x".into(), says: "x 1 all".into(), installed: true, findings, mode, security_since };
         fate(&candidate, &GateRules::default(), NOW)
     }
 
@@ -111,7 +113,14 @@ mod tests {
 
     #[test]
     fn what_concerns_all_follows_the_strictest_package() {
-        let candidate = |mode| Candidate { name: "x".into(), installed: false, findings: Vec::new(), mode, security_since: None };
+        let candidate = |mode| Candidate {
+            name: "x".into(),
+            says: "x 1 all".into(),
+            installed: false,
+            findings: Vec::new(),
+            mode,
+            security_since: None,
+        };
         let stale = [Finding::new(Kind::StaleHead, "")];
         let under = |modes: &[Mode]| general(&modes.iter().map(|mode| candidate(*mode)).collect::<Vec<_>>(), &stale);
         assert_eq!(under(&[Mode::Warn, Mode::Enforce, Mode::Ignore]), Some(Fate::Refused));

@@ -87,8 +87,14 @@ impl Desk<'_> {
     /// Judges an offer; the second value is the digests under which it is remembered, if it comes from a place of security updates.
     fn judge(&self, offer: &Offer) -> (Candidate, BTreeSet<Hash>) {
         let mode = self.setup.rules.gate.strictest();
-        let mut candidate =
-            Candidate { name: offer.name.clone(), installed: offer.installed, findings: Vec::new(), mode, security_since: None };
+        let mut candidate = Candidate {
+            says: offer.says.clone(),
+            name: offer.name.clone(),
+            installed: offer.installed,
+            findings: Vec::new(),
+            mode,
+            security_since: None,
+        };
         if offer.contents.is_empty() {
             let why = format!("{} has no file for it", self.manager.name());
             candidate.findings.push(Finding::new(Kind::Unreadable, why).of(&candidate.name));

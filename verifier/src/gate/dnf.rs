@@ -16,7 +16,7 @@ use crate::gate::{GateError, desk, session};
 /// `tally gate dnf`: judges what dnf 4's plugin writes on standard input.
 ///
 /// # Errors
-/// See [`session`].
+/// If nothing can be judged where the policy enforces, or the configuration cannot be read.
 pub fn run(config: &Path) -> Result<u8, Failure> {
     let mut bytes = Vec::new();
     let read = io::stdin().take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(GateError::Input);
@@ -27,7 +27,7 @@ pub fn run(config: &Path) -> Result<u8, Failure> {
 /// `tally gate dnf5`: asks the actions plugin over standard output and input, in its JSON mode.
 ///
 /// # Errors
-/// See [`session`].
+/// If nothing can be judged where the policy enforces, or the configuration cannot be read.
 pub fn run_actions(config: &Path) -> Result<u8, Failure> {
     let coming = Conversation::new(io::stdin(), io::stdout()).coming();
     judge(config, coming)

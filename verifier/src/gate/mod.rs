@@ -13,6 +13,7 @@ pub mod protocol;
 pub mod repository;
 pub mod rules;
 pub mod state;
+pub mod status;
 pub mod text;
 pub mod zypper;
 
@@ -146,7 +147,14 @@ fn session(config: &Path, assess: impl FnOnce(&Setup, u64) -> Result<Assessed, F
         Err(error) => return give_up(&setup, error.into(), now).or_else(refuse),
     }
     match assess(&setup, now) {
-        Ok(assessed) => Ok(conclude(&setup, &Decision::new(assessed, &setup, now), now)?),
+        Ok(assessed) => {
+            let decision = Decision::new(assessed, &setup, now);
+            let status = conclude(&setup, &decision, now)?;
+            if status == exit::CLEAN {
+                status::let_through(&setup, &decision);
+            }
+            Ok(status)
+        }
         Err(failure) => give_up(&setup, failure, now),
     }
 }

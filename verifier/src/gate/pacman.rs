@@ -10,8 +10,6 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use package::root::Root;
-
 use crate::archive::{Archive, Format};
 use crate::check::{self, Checked};
 use crate::cli::PacmanArgs;
@@ -22,7 +20,7 @@ use crate::gate::coming::is_security;
 use crate::gate::desk::{Offer, Place};
 use crate::gate::manager::Manager;
 use crate::gate::state::State;
-use crate::gate::{GateError, desk, session};
+use crate::gate::{GateError, desk, session, status};
 use crate::setup::Setup;
 use command::Invocation;
 use syncdb::Listed;
@@ -30,7 +28,7 @@ use syncdb::Listed;
 /// `tally gate pacman`.
 ///
 /// # Errors
-/// See [`session`].
+/// If nothing can be judged where the policy enforces, or the configuration cannot be read.
 pub fn run(config: &Path, args: &PacmanArgs) -> Result<u8, Failure> {
     let targets = hear();
     if targets.as_ref().is_ok_and(Vec::is_empty) {
@@ -46,9 +44,6 @@ pub fn run(config: &Path, args: &PacmanArgs) -> Result<u8, Failure> {
             notes.push("it is not pacman that asks: files that it installs from elsewhere than its repositories cannot be told".to_owned());
         }
         let offers = Shelf::open(invocation.unwrap_or_default())?.offers(&targets?);
-        let says: Vec<&str> = offers.iter().map(|offer| offer.says.as_str()).collect();
-        let state = State::new(&setup.config.state);
-        state.keep_judged(&says).map_err(|error| GateError::State(setup.config.state.clone(), error))?;
         desk::assess(setup, Manager::Pacman, &offers, notes, now)
     })
 }
@@ -169,28 +164,19 @@ fn settings(invocation: &Invocation, words: &[&str]) -> Result<Vec<String>, Gate
 
 /// `tally gate pacman --after`: whether what was installed is what was judged.
 fn after(setup: &Setup, targets: &[String]) -> Result<u8, Failure> {
-    let state = State::new(&setup.config.state);
-    let failed = |error| GateError::State(setup.config.state.clone(), error);
     if !setup.cache.is_there() {
         return Ok(exit::CLEAN);
     }
-    let judged = state.judged().map_err(failed)?;
-    let database = Root::open(Path::new("/")).ok().and_then(|root| package::alpmdb::read(&root).ok());
-    let installed: Vec<String> =
-        database.ok_or(GateError::Listing("pacman's database"))?.iter().map(|package| package.identity.to_string()).collect();
-    let is_of = |target: &String, identity: &&String| identity.split_once(' ').is_some_and(|(name, _)| name == target);
-    let escaped: Vec<&String> = targets
-        .iter()
-        .filter_map(|target| installed.iter().find(|identity| is_of(target, identity)))
-        .filter(|identity| !judged.contains(identity))
-        .collect();
+    let is_of = |identity: &String| identity.split_once(' ').is_some_and(|(name, _)| targets.iter().any(|target| target == name));
+    let escaped: Vec<String> = status::unjudged(setup, Path::new("/"))?.into_iter().filter(is_of).collect();
     for identity in &escaped {
         eprintln!("tally: {} was installed, and something else of its name was judged; run: tally verify", printable(identity.as_bytes()));
     }
     if escaped.is_empty() {
         return Ok(exit::CLEAN);
     }
-    state.record(&crate::gate::escaped(Manager::Pacman, &escaped)).map_err(failed)?;
+    let record = State::new(&setup.config.state).record(&crate::gate::escaped(Manager::Pacman, &escaped));
+    record.map_err(|error| GateError::State(setup.config.state.clone(), error))?;
     Ok(exit::UNKNOWN)
 }
 

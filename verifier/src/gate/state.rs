@@ -1,7 +1,7 @@
 //! What the gate remembers on this machine (`specs/gate.md`, section 6): whether it has begun to enforce, when it first saw a security
 //! update, one-shot overrides, and a record of what it decided.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -127,21 +127,53 @@ impl State {
         Ok(Some(given))
     }
 
-    /// Keeps what was judged last, for whoever compares it with what was installed.
+    /// Adds packages to those that may be installed as far as the gate is concerned: it let them through, or they were there before it.
     ///
     /// # Errors
-    /// If it cannot be written.
-    pub fn keep_judged(&self, packages: &[&str]) -> io::Result<()> {
-        self.keep(JUDGED, packages.iter().map(|package| format!("{package}\n")).collect::<String>().as_bytes())
+    /// If that cannot be written.
+    pub fn add_known(&self, packages: &[&str]) -> io::Result<()> {
+        fs::create_dir_all(&self.dir)?;
+        let mut file = OpenOptions::new().create(true).append(true).open(self.dir.join(KNOWN))?;
+        file.write_all(packages.iter().map(|package| format!("{package}\n")).collect::<String>().as_bytes())?;
+        file.sync_all()
     }
 
-    /// What was judged last; nothing if nothing ever was.
+    /// Whether what is known has grown long.
+    ///
+    /// # Errors
+    /// If that cannot be seen.
+    pub fn knows_much(&self) -> io::Result<bool> {
+        Ok(fs::metadata(self.dir.join(KNOWN))?.len() > MAX_RECORD)
+    }
+
+    /// Takes these for all that are known.
+    ///
+    /// # Errors
+    /// If that cannot be written.
+    pub fn set_known(&self, packages: &BTreeSet<String>) -> io::Result<()> {
+        self.keep(KNOWN, packages.iter().map(|package| format!("{package}\n")).collect::<String>().as_bytes())
+    }
+
+    /// The known packages; `None` if it was never said which were there.
+    ///
+    /// # Errors
+    /// If that cannot be read.
+    pub fn known(&self) -> io::Result<Option<BTreeSet<String>>> {
+        let text = self.read(KNOWN)?;
+        Ok(text.map(|text| String::from_utf8_lossy(&text).lines().map(str::to_owned).collect()))
+    }
+
+    /// The record, oldest first; what is no JSON is left out.
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn judged(&self) -> io::Result<Vec<String>> {
-        let text = self.read(JUDGED)?.unwrap_or_default();
-        Ok(String::from_utf8_lossy(&text).lines().map(str::to_owned).collect())
+    pub fn records(&self) -> io::Result<Vec<Value>> {
+        let mut records = Vec::new();
+        for name in [format!("{RECORD}.1"), RECORD.to_owned()] {
+            let text = self.read(&name)?.unwrap_or_default();
+            records.extend(text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()));
+        }
+        Ok(records)
     }
 
     /// Appends one line to the record, which is begun anew beside its predecessor when it has grown large.
@@ -175,7 +207,7 @@ impl State {
 const MARKER: &str = "enforce";
 const SEEN: &str = "seen";
 const ALLOW: &str = "allow";
-const JUDGED: &str = "judged";
+const KNOWN: &str = "known";
 const RECORD: &str = "gate.jsonl";
 /// Security updates whose first sight is remembered; the oldest go first.
 const MAX_SEEN: usize = 20_000;
@@ -225,6 +257,15 @@ mod tests {
         assert!(state.take_override(&["c"], true, 10).unwrap().is_some());
         fs::write(state.dir.join(ALLOW), "{}").unwrap();
         assert!(state.take_override(&[], false, 10).is_err());
+    }
+
+    #[test]
+    fn known_packages_are_added_up() {
+        let (_dir, state) = state();
+        assert_eq!(state.known().unwrap(), None);
+        state.set_known(&BTreeSet::from(["a 1 all".to_owned()])).unwrap();
+        state.add_known(&["b 1 all", "a 1 all"]).unwrap();
+        assert_eq!(state.known().unwrap().unwrap(), BTreeSet::from(["a 1 all".to_owned(), "b 1 all".to_owned()]));
     }
 
     #[test]

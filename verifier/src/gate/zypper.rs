@@ -7,12 +7,14 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::archive::{Archive, Format};
 use crate::check::{self, Checked};
+use crate::cli::CommitArgs;
 use crate::exit;
 use crate::failure::Failure;
 use crate::gate::coming::is_security;
@@ -24,8 +26,8 @@ use primary::Listed;
 /// `tally gate zypper`: judges a frame `COMMITBEGIN` on standard input.
 ///
 /// # Errors
-/// See [`session`].
-pub fn run(config: &Path) -> Result<u8, Failure> {
+/// If nothing can be judged where the policy enforces, or the configuration cannot be read.
+pub fn run(config: &Path, args: &CommitArgs) -> Result<u8, Failure> {
     let mut bytes = Vec::new();
     let read = io::stdin().take(MAX_FRAME + 1).read_to_end(&mut bytes).map_err(GateError::Input);
     let steps = read.and_then(|_| Step::parse(&bytes).ok_or(GateError::Listing("libzypp")));
@@ -33,9 +35,16 @@ pub fn run(config: &Path) -> Result<u8, Failure> {
         return Ok(exit::CLEAN);
     }
     session(config, |setup, now| {
-        let offers = Shelf::open(Path::new("/"), steps?).map_err(|(path, error)| GateError::Index(path, error))?.offers();
+        let names_files = args.pid.is_none_or(names_files);
+        let offers = Shelf::open(Path::new("/"), steps?, names_files).map_err(|(path, error)| GateError::Index(path, error))?.offers();
         desk::assess(setup, Manager::Zypper, &offers, Vec::new(), now)
     })
+}
+
+/// Whether a process was called with package files. Where that cannot be seen, it may have been.
+fn names_files(pid: u32) -> bool {
+    let line = fs::read(format!("/proc/{pid}/cmdline"));
+    line.map_or(true, |line| line.split(|byte| *byte == 0).any(|word| word.to_ascii_lowercase().ends_with(b".rpm")))
 }
 
 /// A package that is about to be installed.
@@ -128,7 +137,7 @@ struct Shelf {
 }
 
 impl Shelf {
-    fn open(root: &Path, steps: Vec<Step>) -> Result<Self, (PathBuf, io::Error)> {
+    fn open(root: &Path, steps: Vec<Step>, names_files: bool) -> Result<Self, (PathBuf, io::Error)> {
         let names: BTreeSet<&str> = steps.iter().map(|step| step.name.as_str()).collect();
         let raw = root.join(RAW);
         let mut listed = Vec::new();
@@ -141,9 +150,7 @@ impl Shelf {
                 listed.push((alias.clone(), primary::read(&path, &names).map_err(|error| (path, error))?));
             }
         }
-        let plain = root.join(PLAIN);
-        let given = entries(&plain).map_err(|error| (plain.clone(), error))?.into_iter().map(|name| plain.join(name));
-        let given: Vec<PathBuf> = given.filter(|path| path.extension().is_some_and(|extension| extension == "rpm")).collect();
+        let given = if names_files { given(root)? } else { Vec::new() };
         let database = package::root::Root::open(root).ok().and_then(|root| package::installed::Database::open(&root).ok());
         let installed = database.map(|database| database.packages.into_iter().map(|package| package.name).collect()).unwrap_or_default();
         Ok(Self { steps, listed, packages: root.join(PACKAGES), given: check::open_all(&given), installed })
@@ -188,6 +195,24 @@ impl Shelf {
     }
 }
 
+/// Where zypper puts files that it was called with: today, and in Debian 12.
+fn given(root: &Path) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
+    let temporary = root.join(TEMPORARY);
+    let mut places = vec![root.join(PLAIN)];
+    for name in entries(&temporary).map_err(|error| (temporary.clone(), error))? {
+        let place = temporary.join(&name);
+        // Others than root can write there, too.
+        let is_libzypp = name.as_encoded_bytes().starts_with(b"zypp.") && fs::symlink_metadata(&place).is_ok_and(|meta| meta.uid() == 0);
+        places.extend(is_libzypp.then(|| place.join("zypper/_tmpRPMcache_/%CLI%")));
+    }
+    let mut found = Vec::new();
+    for place in places {
+        let names = entries(&place).map_err(|error| (place.clone(), error))?;
+        found.extend(names.iter().map(|name| place.join(name)).filter(|path| path.extension().is_some_and(|extension| extension == "rpm")));
+    }
+    Ok(found)
+}
+
 /// The names in a directory, sorted; nothing if it is not there.
 fn entries(directory: &Path) -> io::Result<Vec<OsString>> {
     let mut names = match fs::read_dir(directory) {
@@ -201,6 +226,7 @@ fn entries(directory: &Path) -> io::Result<Vec<OsString>> {
 const RAW: &str = "var/cache/zypp/raw";
 const PACKAGES: &str = "var/cache/zypp/packages";
 const PLAIN: &str = "var/cache/zypper/RPMS";
+const TEMPORARY: &str = "var/tmp";
 const MAX_FRAME: u64 = 64 << 20;
 
 #[cfg(test)]
@@ -251,7 +277,7 @@ mod tests {
             fs::create_dir_all(&directory).unwrap();
             fs::write(directory.join("abc-primary.xml"), list(digest)).unwrap();
         }
-        let offers = || Shelf::open(root.path(), Step::parse(FRAME.as_bytes()).unwrap()).unwrap().offers();
+        let offers = || Shelf::open(root.path(), Step::parse(FRAME.as_bytes()).unwrap(), true).unwrap().offers();
         let all = offers();
         let digests: Vec<String> = all[0].contents.iter().map(|content| content.package.as_ref().unwrap().sha256.to_hex()).collect();
         assert_eq!(digests, ["01".repeat(32), "02".repeat(32)]);

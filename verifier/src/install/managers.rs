@@ -7,6 +7,7 @@ use super::{Hook, InstallError, Places, word};
 use crate::cli::HookArgs;
 use crate::failure::Failure;
 use crate::gate::state::State;
+use crate::gate::status;
 
 /// A file of ours, as it is shipped.
 struct Template {
@@ -57,6 +58,19 @@ pub fn zypper(config: &Path, args: &HookArgs) -> Result<String, Failure> {
     put("zypper", if there { vec![plugin] } else { Vec::new() }, config, args)
 }
 
+/// Which package managers have our hook on a root.
+#[must_use]
+pub fn hooked(root: &Path) -> Vec<&'static str> {
+    let dnf4 = || python_packages(root).iter().any(|packages| root.join(packages).join("dnf-plugins/tallystick.py").exists());
+    let there = [
+        ("apt", root.join("etc/apt/apt.conf.d/80tallystick").exists()),
+        ("dnf", dnf4() || root.join(DNF5_DIRECTORY).join("tallystick.actions").exists()),
+        ("zypper", root.join(ZYPP_DIRECTORY).join("tallystick").exists()),
+        ("pacman", root.join(PACMAN_DIRECTORY).join("00-tallystick.hook").exists()),
+    ];
+    there.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect()
+}
+
 /// Writes or removes files; says what was done.
 fn put(manager: &str, templates: Vec<Template>, config: &Path, args: &HookArgs) -> Result<String, Failure> {
     if templates.is_empty() {
@@ -71,7 +85,9 @@ fn put(manager: &str, templates: Vec<Template>, config: &Path, args: &HookArgs) 
             Some(places) => hook.write(&filled(template.text, places)?),
         }
     };
-    Ok(templates.iter().map(one).collect::<Result<Vec<_>, _>>()?.join("\n"))
+    let mut done = templates.iter().map(one).collect::<Result<Vec<_>, _>>()?;
+    done.extend(places.filter(|_| !args.dry_run).and_then(|places| status::begin(&args.root, &places.state)));
+    Ok(done.join("\n"))
 }
 
 /// A template with this root's paths in it.

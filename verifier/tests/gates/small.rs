@@ -8,12 +8,12 @@ use crate::world::packages::sh;
 
 /// Makes one; repositories and packages come from [`package`] and [`publish`].
 pub fn root(root: &Path) {
-    let programs = ["sh", "pacman", "pacman-conf", "bsdtar", "vercmp", "true", "cp", "rm"].map(find);
-    for program in programs.iter().map(PathBuf::as_path).chain([Path::new(env!("CARGO_BIN_EXE_tally"))]) {
-        let place = root.join("usr/bin").join(program.file_name().unwrap());
+    let programs = ["sh", "pacman", "pacman-conf", "cp", "rm"].map(|name| (name, find(name)));
+    for (name, program) in programs.into_iter().chain([("tally", PathBuf::from(env!("CARGO_BIN_EXE_tally")))]) {
+        let place = root.join("usr/bin").join(name);
         fs::create_dir_all(place.parent().unwrap()).unwrap();
-        fs::copy(program, place).unwrap();
-        for library in libraries(program) {
+        fs::copy(&program, place).unwrap();
+        for library in libraries(&program) {
             let place = root.join(library.strip_prefix("/").unwrap());
             fs::create_dir_all(place.parent().unwrap()).unwrap();
             fs::copy(&library, place).unwrap();
@@ -26,18 +26,7 @@ pub fn root(root: &Path) {
 fn find(program: &str) -> PathBuf {
     let path = std::env::var("PATH").unwrap_or_default();
     let place = path.split(':').map(|directory| Path::new(directory).join(program)).find(|place| place.exists());
-    fs::canonicalize(place.unwrap_or_else(|| panic!("{program} is not there"))).map(|real| rename(real, program)).unwrap()
-}
-
-/// `sh` is a link to a shell of another name, which would do under that name only.
-fn rename(real: PathBuf, program: &str) -> PathBuf {
-    if real.file_name() == Some(program.as_ref()) {
-        return real;
-    }
-    let copy = std::env::temp_dir().join(format!("tally-gates-{}", std::process::id()));
-    fs::create_dir_all(&copy).unwrap();
-    fs::copy(&real, copy.join(program)).unwrap();
-    copy.join(program)
+    place.unwrap_or_else(|| panic!("{program} is not there"))
 }
 
 fn libraries(program: &Path) -> Vec<PathBuf> {
@@ -58,9 +47,15 @@ bsdtar --zstd -cf ../NAME-VERSION-1-any.pkg.tar.zst .MTREE .PKGINFO usr; rm -r .
     PathBuf::from(format!("/build/{name}-{version}-1-any.pkg.tar.zst"))
 }
 
-/// Puts packages into a repository.
-pub fn publish(root: &Path, files: &[&PathBuf]) {
-    let files: Vec<String> = files.iter().map(|file| format!(".{}", file.display())).collect();
-    let script = "mkdir -p srv/stable; cp FILES srv/stable; repo-add -q srv/stable/stable.db.tar.gz srv/stable/*.zst; printf '[options]\\nArchitecture = auto\\nSigLevel = Never\\n[stable]\\nServer = file:///srv/stable\\n' >etc/pacman.conf";
-    sh(root, &script.replace("FILES", &files.join(" ")));
+/// Puts packages of version 1 into a repository, whose database is made with bsdtar, too.
+pub fn publish(root: &Path, names: &[&str]) {
+    let script = r#"
+mkdir -p srv/stable build/db; for name in NAMES; do
+file=$name-1-1-any.pkg.tar.zst; cp build/$file srv/stable; mkdir -p build/db/$name-1-1; digest=$(sha256sum build/$file | cut -d' ' -f1)
+printf '%%FILENAME%%\n%s\n\n%%NAME%%\n%s\n\n%%VERSION%%\n1-1\n\n%%CSIZE%%\n%s\n\n%%SHA256SUM%%\n%s\n\n%%ARCH%%\nany\n\n' $file $name $(stat -c %s build/$file) $digest >build/db/$name-1-1/desc
+done
+(cd build/db; bsdtar -czf ../../srv/stable/stable.db *)
+printf '[options]\nArchitecture = auto\nSigLevel = Never\n[stable]\nServer = file:///srv/stable\n' >etc/pacman.conf
+"#;
+    sh(root, &script.replace("NAMES", &names.join(" ")));
 }
