@@ -145,11 +145,8 @@ fn a_real_rebuilderds_results_are_taken_over() {
     shell(PACKAGES, &[&root]);
     let (port, files) = (free_port(), free_port());
     let url = format!("http://127.0.0.1:{port}");
-    fs::write(
-        root.join("d/conf"),
-        format!("[http]\nbind_addr = \"127.0.0.1:{port}\"\n[auth]\ncookie = \"secret\"\n[worker]\nsignup_secret = \"signup\"\n"),
-    )
-    .expect("written");
+    fs::write(root.join("d/conf"), format!("[http]\nbind_addr = \"127.0.0.1:{port}\"\n[worker]\nsignup_secret = \"signup\"\n"))
+        .expect("written");
     fs::write(
         root.join("w/conf"),
         format!("endpoint = \"{url}\"\nsignup_secret = \"signup\"\nsupported_architectures = [\"all\"]\nidle_delay = 1\n[backend.\"debian\"]\npath = \"/usr/local/bin/backend\"\n"),
@@ -168,12 +165,13 @@ fn a_real_rebuilderds_results_are_taken_over() {
             .and_then(|answer| serde_json::from_slice::<serde_json::Value>(&answer.body).ok())
     };
     wait_until(|| get("api/v1/meta/public-keys").is_some());
+    let cookie = fs::read_to_string(root.join("d/cookie")).expect("its own cookie");
     let artifact = |name: &str| serde_json::json!({ "name": name, "version": "1:1.0-1", "component": "main", "architecture": "all", "url": format!("http://127.0.0.1:{files}/{name}_1.0-1_all.deb") });
     let source = |name: &str| serde_json::json!({ "name": name, "version": "1:1.0-1", "url": format!("http://127.0.0.1:{files}/{name}_1.0-1_all.buildinfo"), "artifacts": [artifact(name)] });
     let report = serde_json::json!({ "distribution": "debian", "release": "sid", "architecture": "all", "packages": [source("still"), source("moving")] });
     let request = http
         .request(client::http::Method::POST, "api/v1/packages")
-        .header("X-Auth-Cookie", "secret")
+        .header("X-Auth-Cookie", cookie.trim())
         .header("content-type", "application/json");
     block_on(http.send("api/v1/packages", request.body(report.to_string()), 1 << 20)).expect("a runtime").expect("taken");
     let _worker = start(&root, "/w", &["rebuilderd-worker", "-c", "conf", "connect"], &[]);

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::Value;
 use tlog::{Hash, KeyKind, KeyName, VerifierKey};
@@ -166,13 +168,16 @@ pub fn parse_keys(pem: &str) -> Option<Vec<VerifierKey>> {
             return None;
         }
         let text: String = lines.by_ref().take_while(|line| *line != "-----END PUBLIC KEY-----").collect();
-        // RFC 8410: twelve bytes that say Ed25519, then the key; in Base64 the first sixteen characters, then the rest.
-        let public = Hash::from_base64(text.strip_prefix("MCowBQYDK2VwAyEA")?)?;
-        keys.push(VerifierKey::new(name.clone(), KeyKind::Ed25519, public.as_bytes()).ok()?);
+        let der = STANDARD.decode(text).ok()?;
+        let public = ED25519.iter().find_map(|prefix| der.strip_prefix(*prefix)).filter(|public| public.len() == 32)?;
+        keys.push(VerifierKey::new(name.clone(), KeyKind::Ed25519, public).ok()?);
     }
     if keys.is_empty() { None } else { Some(keys) }
 }
 
+/// The DER that stands before a key: that of RFC 8410, and that of rebuilderd, which has NULL for the parameters.
+const ED25519: [&[u8]; 2] =
+    [b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00", b"\x30\x2c\x30\x07\x06\x03\x2b\x65\x70\x05\x00\x03\x21\x00"];
 const MAX_BYTES: usize = 1 << 20;
 const MAX_DEPTH: usize = 32;
 
@@ -237,6 +242,9 @@ mod tests {
         let pem = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
         let keys = parse_keys(&pem.repeat(2)).unwrap();
         assert_eq!((keys.len(), hex::encode(&keys[0].public()[..4])), (2, "19bf4409".to_owned()));
+        // As rebuilderd 0.28 serves its own.
+        let served = "-----BEGIN PUBLIC KEY-----\r\nMCwwBwYDK2VwBQADIQCSyAD78OFKNbC9m66XF5kgK0N0XHqJ+oxqUUDz34YrcQ==\r\n-----END PUBLIC KEY-----\r\n";
+        assert_eq!(hex::encode(&parse_keys(served).unwrap()[0].public()[..4]), "92c800fb");
         for bad in
             ["", "x", &pem.replace("MCow", "MCox"), &pem.replace("AxZuE=", "AxZu"), &pem.replace("PUBLIC", "PRIVATE"), &format!("{pem}x\n")]
         {
