@@ -7,6 +7,8 @@ use attest::roles::RoleKey;
 use attest::{Manifest, Purl, Statement};
 use tlog::{Hash, KeyKind, Signer as _};
 use world::packages::{Root, base};
+use world::served::RULES;
+use world::server::Server;
 use world::{World, key};
 
 /// Two builders attest `basic`; three keys may say that they built it again.
@@ -95,4 +97,20 @@ fn explain_and_check_tell_what_came_out() {
     let finding = json["findings"].as_array().unwrap().iter().find(|finding| finding["finding"] == "rebuilt").unwrap().clone();
     assert!(checked.status == 0 && told.iter().all(|line| finding["why"].as_str().unwrap().contains(line)), "{checked:?}");
     assert_eq!(finding["attested_by"][1], serde_json::json!({ "entry": 4, "builder": "rb-2" }));
+}
+
+#[test]
+fn maintainers_hear_how_it_came_out() {
+    let (mut world, purl, manifest, _root) = attested();
+    say(&mut world, "rb-1", &purl, *manifest.package(), same());
+    say(&mut world, "rb-2", &purl, *manifest.package(), different());
+    let server = Server::start();
+    world.configure_log(RULES, &server.url);
+    server.show(&world.leaves, &world.head(), &world.manifests);
+    let heard = world.tally(&["audit", "--once", "--watch", "pkg:deb/debian/ba*"]);
+    let told = [
+        "rb-1 for the first time has built it again, and the same file came out",
+        "rb-2 for the first time has built it again, and another",
+    ];
+    assert!(heard.status == 0 && told.iter().all(|line| heard.stdout.contains(line)), "{heard:?}");
 }

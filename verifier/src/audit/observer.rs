@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use attest::judge::{Leaf, Refusal};
-use attest::predicate::{Action, Kind as Said};
+use attest::predicate::{Action, Kind as Said, RebuildResult};
 use attest::{Envelope, Judge, Predicate, Scope, Statement};
 use tlog::{Hash, VerifierKey};
 
@@ -135,11 +135,23 @@ impl Observer {
             Said::PackageFiles => "claims what it contains",
             Said::InstallObservation => "observed its installation",
             Said::PackageOrigin => "says where it comes from",
-            Said::Rebuild => "has built it again",
+            Said::Rebuild => outcome(&leaf.statement.predicate),
             Said::RepositoryState | Said::Advisory | Said::Roles | Said::ControlHead => "speaks of it",
         };
         let package = leaf.statement.subject.digest.sha256;
         let text = format!("{who}{first} {what} (package file {package})");
         Some(Alert::new(Kind::Watch, &[leaf.index], Some(&leaf.statement.subject.name), text))
+    }
+}
+
+/// How building it again ended.
+fn outcome(predicate: &Predicate) -> &'static str {
+    match predicate {
+        Predicate::Rebuild(rebuild) => match rebuild.result {
+            RebuildResult::Same => "has built it again, and the same file came out",
+            RebuildResult::Different => "has built it again, and another file came out",
+            RebuildResult::Failed => "could not build it again",
+        },
+        _ => "speaks of it",
     }
 }
