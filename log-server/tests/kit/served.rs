@@ -187,6 +187,7 @@ pub fn roles(dir: &Path) -> Roles {
     Roles {
         origin: ORIGIN.to_owned(),
         version: 1,
+        expires: None,
         previous: None,
         policy: Hash::digest(b"quorum none\n"),
         notes: Vec::new(),
