@@ -101,6 +101,17 @@ impl World {
         self.witnesses[n - 1] = Some(start_witness(self.dir.path(), n, address));
     }
 
+    /// A new key of this name, in the file `NAME.key`.
+    #[must_use]
+    pub fn role_key(&self, name: &str) -> Box<dyn Signer> {
+        role_key(self.dir.path(), name)
+    }
+
+    /// Writes another version of the roles as `roles-N.txt`, and has two members of the foundation sign it.
+    pub fn sign_roles(&self, roles: &Roles) {
+        publish_roles(self.dir.path(), roles);
+    }
+
     /// The running log.
     ///
     /// # Panics

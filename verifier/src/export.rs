@@ -99,15 +99,19 @@ fn products(affected: &Affected) -> Vec<Value> {
     if affected.digests.is_empty() {
         let range = match (&affected.from, &affected.before) {
             (None, None) => String::new(),
-            (from, before) => format!(
-                "?vers={}{}",
-                from.as_deref().map_or_else(String::new, |from| format!(">={from}|")),
-                before.as_deref().map_or_else(String::new, |before| format!("<{before}"))
-            ),
+            (from, before) => format!("?vers={}", vers(pattern, from.as_deref(), before.as_deref())),
         };
         return vec![json!({ "@id": format!("{pattern}{range}") })];
     }
     affected.digests.iter().map(|digest| json!({ "@id": pattern, "hashes": { "sha-256": digest.to_hex() } })).collect()
+}
+
+/// A range as package URLs have it, `vers:deb/>=1|<2`, with its signs escaped.
+fn vers(pattern: &str, from: Option<&str>, before: Option<&str>) -> String {
+    let kind = pattern.strip_prefix("pkg:").and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    let bounds: Vec<String> =
+        from.map(|from| format!("%3E%3D{from}")).into_iter().chain(before.map(|before| format!("%3C{before}"))).collect();
+    format!("vers:{kind}/{}", bounds.join("%7C"))
 }
 
 fn severity(severity: Severity) -> &'static str {
@@ -116,5 +120,54 @@ fn severity(severity: Severity) -> &'static str {
         Severity::Medium => "MEDIUM",
         Severity::High => "HIGH",
         Severity::Critical => "CRITICAL",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use attest::predicate::{Action, Advisory};
+    use tlog::Hash;
+
+    fn warning(affected: Vec<Affected>) -> InForce {
+        let advisory = Advisory {
+            action: Action::Warn,
+            advice: "Upgrade.".into(),
+            affected,
+            id: "TSA-1".into(),
+            previous: None,
+            reference: "https://example.com/1".into(),
+            sequence: 1,
+            severity: Severity::High,
+            summary: "A hole.".into(),
+        };
+        InForce { advisory, attesters: Vec::new(), confirmed: true }
+    }
+
+    fn openssl() -> Affected {
+        Affected { from: Some("1.1".into()), before: Some("3.0.17-1".into()), ..Affected::packages("pkg:deb/debian/openssl") }
+    }
+
+    #[test]
+    fn a_range_of_one_package_is_told_in_osvs_words() {
+        let document = osv_document(&warning(vec![openssl(), Affected::packages("pkg:deb/debian/*")]), 1_795_273_445);
+        assert_eq!(document["modified"], "2026-11-21T15:04:05Z");
+        assert_eq!(
+            document["affected"][0]["package"],
+            json!({ "ecosystem": "Debian", "name": "openssl", "purl": "pkg:deb/debian/openssl" })
+        );
+        assert_eq!(document["affected"][0]["ranges"][0]["events"], json!([{ "introduced": "1.1" }, { "fixed": "3.0.17-1" }]));
+        assert!(document["affected"][1].get("package").is_none(), "a pattern is no package");
+        assert_eq!(document["references"][0]["url"], "https://example.com/1");
+    }
+
+    #[test]
+    fn openvex_names_products_by_ranges_and_by_digests() {
+        let digest = Hash::digest(b"x");
+        let by_digest = Affected { digests: vec![digest], ..Affected::packages("pkg:*") };
+        let told = statement(&warning(vec![openssl(), by_digest]), 0);
+        assert_eq!(told["products"][0]["@id"], "pkg:deb/debian/openssl?vers=vers:deb/%3E%3D1.1%7C%3C3.0.17-1");
+        assert_eq!(told["products"][1]["hashes"]["sha-256"], digest.to_hex());
+        assert_eq!(told["vulnerability"]["name"], "TSA-1");
     }
 }
