@@ -25,6 +25,16 @@ const PARALLEL: usize = 8;
 #[derive(Clone, Debug)]
 pub struct LogClient {
     http: Http,
+    layout: Layout,
+}
+
+/// Which paths a log has its tiles under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Layout {
+    /// C2SP tlog-tiles: `checkpoint`, `tile/<level>/<index>`.
+    Tiles,
+    /// Go's checksum databases: `latest`, `tile/8/<level>/<index>`.
+    ChecksumDatabase,
 }
 
 /// What became of a submitted entry.
@@ -85,7 +95,14 @@ impl LogClient {
     /// # Errors
     /// If the URL cannot be used.
     pub fn with_timeout(url: &str, timeout: Duration) -> Result<Self, FetchError> {
-        Ok(Self { http: Http::new(url, timeout)? })
+        Ok(Self { http: Http::new(url, timeout)?, layout: Layout::Tiles })
+    }
+
+    /// The same log with the paths of Go's checksum databases: its checkpoint and hash tiles can be read, its entries have a format of
+    /// their own.
+    #[must_use]
+    pub fn of_checksum_database(self) -> Self {
+        Self { layout: Layout::ChecksumDatabase, ..self }
     }
 
     /// The newest checkpoint.
@@ -93,8 +110,12 @@ impl LogClient {
     /// # Errors
     /// See [`FetchError`].
     pub async fn checkpoint(&self) -> Result<SignedCheckpoint, FetchError> {
-        let answer = self.http.get("checkpoint", tlog::Note::MAX_BYTES).await?;
-        SignedCheckpoint::parse(&answer.body).map_err(|_| self.malformed("checkpoint", "not a checkpoint"))
+        let path = match self.layout {
+            Layout::Tiles => "checkpoint",
+            Layout::ChecksumDatabase => "latest",
+        };
+        let answer = self.http.get(path, tlog::Note::MAX_BYTES).await?;
+        SignedCheckpoint::parse(&answer.body).map_err(|_| self.malformed(path, "not a checkpoint"))
     }
 
     /// One tile, exactly `width * 32` bytes. Where a partial tile is gone, the full one is fetched and cut.
@@ -103,10 +124,10 @@ impl LogClient {
     /// See [`FetchError`].
     pub async fn tile(&self, tile: Tile) -> Result<Vec<u8>, FetchError> {
         let wanted = usize::from(tile.width()) * 32;
-        let full = Tile::new(tile.level(), tile.index(), 256).map_or_else(|| tile.path(), |full| full.path());
-        let mut bytes = self.partial_or_full(&tile.path(), &full, 256 * 32).await?;
+        let (path, full) = (self.tile_path(&tile), self.tile_path(&tile.full()));
+        let mut bytes = self.partial_or_full(&path, &full, 256 * 32).await?;
         if bytes.len() < wanted {
-            return Err(self.malformed(&tile.path(), "too short for a tile of its width"));
+            return Err(self.malformed(&path, "too short for a tile of its width"));
         }
         bytes.truncate(wanted);
         Ok(bytes)
@@ -201,6 +222,13 @@ impl LogClient {
         body.push('\n');
         let answer = self.http.send("lookup", self.http.request(Method::POST, "lookup").body(body), MAX_LOOKUP).await?;
         parse_lookup(&answer.body).ok_or_else(|| self.malformed("lookup", "not a lookup's answer"))
+    }
+
+    fn tile_path(&self, tile: &Tile) -> String {
+        match self.layout {
+            Layout::Tiles => tile.path(),
+            Layout::ChecksumDatabase => tile.path().replacen("tile/", "tile/8/", 1),
+        }
     }
 
     async fn partial_or_full(&self, path: &str, full: &str, limit: usize) -> Result<Vec<u8>, FetchError> {

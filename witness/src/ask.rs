@@ -4,14 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{FetchError, Http};
-use tlog::{Note, SignedCheckpoint};
+use client::FetchError;
+use tlog::SignedCheckpoint;
 use tracing::{info, warn};
 
-use crate::{Log, Witness};
+use crate::{Log, Witness, feed};
 
-/// How long one address may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long between two rounds, while an address has not answered.
 const PAUSE: Duration = Duration::from_secs(2);
 /// Longest pause: it doubles from round to round.
@@ -32,7 +30,7 @@ async fn ask(witness: Arc<Witness>, log: Log) {
         let mut answered = false;
         // All of them, each time: one that is behind or hides our line must not answer for the others.
         for url in &log.urls {
-            answered |= ask_one(&witness, &log.origin, url).await;
+            answered |= ask_one(&witness, &log, url).await;
         }
         if answered {
             return;
@@ -42,8 +40,9 @@ async fn ask(witness: Arc<Witness>, log: Log) {
     }
 }
 
-async fn ask_one(witness: &Arc<Witness>, origin: &str, url: &str) -> bool {
-    match newest(url).await {
+async fn ask_one(witness: &Arc<Witness>, log: &Log, url: &str) -> bool {
+    let origin = &*log.origin;
+    match newest(log, url).await {
         Err(problem) => {
             warn!(origin, %problem, "the log's address gave no checkpoint; nothing is signed for it yet");
             false
@@ -61,13 +60,9 @@ async fn ask_one(witness: &Arc<Witness>, origin: &str, url: &str) -> bool {
 }
 
 /// The checkpoint below an address; `None` where nothing is published.
-async fn newest(url: &str) -> Result<Option<SignedCheckpoint>, FetchError> {
-    match Http::new(url, TIMEOUT)?.get("checkpoint", Note::MAX_BYTES).await {
+async fn newest(log: &Log, url: &str) -> Result<Option<SignedCheckpoint>, FetchError> {
+    match feed::client_of(log, url)?.checkpoint().await {
         Err(FetchError::Status { status: 404, .. }) => Ok(None),
-        Err(problem) => Err(problem),
-        Ok(answer) => {
-            let malformed = |_| FetchError::Malformed { url: url.to_owned(), reason: "not a checkpoint" };
-            SignedCheckpoint::parse(&answer.body).map(Some).map_err(malformed)
-        }
+        answer => answer.map(Some),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -16,7 +16,7 @@ use crate::bastion::command::Through;
 use crate::bastion::{self, KeyHash};
 use crate::directory::Directory;
 use crate::server::Server;
-use crate::{Clock, Logs, Witness, accept, ask, http, logs};
+use crate::{Clock, Logs, Witness, accept, ask, feed, http, logs};
 
 /// A witness for transparency logs: cosigns what only ever grew
 #[derive(Debug, Parser)]
@@ -56,6 +56,10 @@ enum Command {
         #[command(flatten)]
         through: Through,
     },
+    /// Cosign logs that never call a witness: fetch their checkpoints and tiles from the list's addresses
+    #[command(after_help = "Examples:\n  tally-witness feed --dir /var/lib/tally-witness --logs /etc/tallystick/logs --once\n  \
+                            tally-witness feed --dir /var/lib/tally-witness --logs /etc/tallystick/logs --every 600 --listen 127.0.0.1:7101")]
+    Feed(Feed),
     /// Pass requests on to witnesses that have no address of their own (C2SP https-bastion)
     #[command(
         after_help = "Example:\n  tally-witness bastion --listen 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem --backends backends"
@@ -83,6 +87,34 @@ enum Command {
     Documentation(Documentation),
 }
 
+#[derive(Debug, clap::Args)]
+struct Feed {
+    /// The directory that init made
+    #[arg(long)]
+    dir: PathBuf,
+    /// The list of logs; those with url lines are fed
+    #[arg(long)]
+    logs: PathBuf,
+    /// Seconds between two rounds; a log whose qpd asks for less is fed less often
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
+    every: u64,
+    /// One round, then end; exit status 1 if a log could not be cosigned
+    #[arg(long, conflicts_with_all = ["every", "listen", "bastion"])]
+    once: bool,
+    /// Serve as `serve` does meanwhile
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    #[command(flatten)]
+    through: Through,
+}
+
+/// What a running witness does beside waiting for requests.
+struct Serving<'a> {
+    listen: Option<&'a str>,
+    bastions: Vec<(Dial, KeyHash)>,
+    feed_every: Option<Duration>,
+}
+
 impl Cli {
     /// Does what was asked for.
     ///
@@ -91,7 +123,11 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<()> {
         match self.command {
             Command::Init { dir, name } => init(&dir, &name),
-            Command::Serve { dir, listen, logs, through } => serve(&dir, listen.as_deref(), &logs, &through),
+            Command::Serve { dir, listen, logs, through } => serve(&dir, listen.as_deref(), &logs, &through, None),
+            Command::Feed(Feed { dir, logs, once: true, .. }) => feed_once(&dir, &logs),
+            Command::Feed(Feed { dir, logs, every, listen, through, .. }) => {
+                serve(&dir, listen.as_deref(), &logs, &through, Some(Duration::from_secs(every)))
+            }
             Command::Bastion(arguments) => arguments.run(),
             Command::AcceptState { dir, logs, log, checkpoint } => accept_state(&dir, &logs, log.as_deref(), &checkpoint),
             Command::Documentation(documentation) => Ok(documentation.run(Self::command())?),
@@ -106,7 +142,35 @@ fn init(dir: &Path, name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn serve(dir: &Path, listen: Option<&str>, logs: &Path, through: &Through) -> anyhow::Result<()> {
+fn serve(dir: &Path, listen: Option<&str>, logs: &Path, through: &Through, feed_every: Option<Duration>) -> anyhow::Result<()> {
+    let (directory, witness) = open(dir, logs)?;
+    let bastions = match through.bastion.is_empty() {
+        true => Vec::new(),
+        false => {
+            let identity = directory.bastion_identity()?;
+            through.dials(&identity)?.into_iter().map(|dial| (dial, identity.hash())).collect()
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(run(witness, Serving { listen, bastions, feed_every }))
+}
+
+fn feed_once(dir: &Path, logs: &Path) -> anyhow::Result<()> {
+    let (_directory, witness) = open(dir, logs)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let failed = runtime.block_on(async {
+        // Logs with addresses are held until one has answered; one that does not answer could not be fed either.
+        let _ = tokio::time::timeout(FIRST_ANSWERS, ask::ask_all(Arc::clone(&witness))).await;
+        feed::feed_once(&witness).await
+    });
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(Advice::new(format!("not cosigned: {}", failed.join(", ")), "the lines above say why; run it again when that is mended").into())
+}
+
+/// The directory, whose lock is held as long as it lives, and its witness.
+fn open(dir: &Path, logs: &Path) -> anyhow::Result<(Directory, Arc<Witness>)> {
     let logs = read_logs(logs)?;
     let directory = Directory::open(dir)?;
     let held = directory.check_marker().context("reading the marker")?;
@@ -116,15 +180,7 @@ fn serve(dir: &Path, listen: Option<&str>, logs: &Path, through: &Through) -> an
     warn_of_unasked(&logs);
     let clock: Clock = Arc::new(now);
     let witness = Witness::new(directory.signers()?, logs, directory.store(), clock, held.as_ref()).context("opening the state")?;
-    let bastions = match through.bastion.is_empty() {
-        true => Vec::new(),
-        false => {
-            let identity = directory.bastion_identity()?;
-            through.dials(&identity)?.into_iter().map(|dial| (dial, identity.hash())).collect()
-        }
-    };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run(witness, listen, bastions))
+    Ok((directory, witness))
 }
 
 /// One line, however long the list is.
@@ -136,10 +192,10 @@ fn warn_of_unasked(logs: &Logs) {
     }
 }
 
-async fn run(witness: Arc<Witness>, address: Option<&str>, bastions: Vec<(Dial, KeyHash)>) -> anyhow::Result<()> {
+async fn run(witness: Arc<Witness>, serving: Serving<'_>) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let router = http::router(Arc::clone(&witness));
-    let server = match address {
+    let server = match serving.listen {
         Some(address) => {
             let server = Server::start(listen(address).await?, router.clone())?;
             announce(&server.address())?;
@@ -147,17 +203,19 @@ async fn run(witness: Arc<Witness>, address: Option<&str>, bastions: Vec<(Dial, 
         }
         None => None,
     };
-    let mut through = tokio::task::JoinSet::new();
-    for (dial, hash) in bastions {
-        through.spawn(backend::serve(dial, router.clone(), hash));
+    let mut beside = tokio::task::JoinSet::new();
+    for (dial, hash) in serving.bastions {
+        beside.spawn(backend::serve(dial, router.clone(), hash));
     }
-    let asking = tokio::spawn(ask::ask_all(witness));
+    beside.spawn(ask::ask_all(Arc::clone(&witness)));
+    if let Some(every) = serving.feed_every {
+        beside.spawn(feed::feed_for_ever(witness, every));
+    }
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    asking.abort();
-    through.abort_all();
+    beside.abort_all();
     if let Some(server) = server {
         server.stop().await;
     }
@@ -212,6 +270,9 @@ fn read_checkpoint(path: &Path) -> anyhow::Result<SignedCheckpoint> {
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
+
+/// How long the first answers may take before a single round of feeding goes on without them.
+const FIRST_ANSWERS: Duration = Duration::from_secs(10);
 
 const EXAMPLES: &str = "Examples:
   tally-witness init --dir /var/lib/tally-witness --name witness.example.org

@@ -10,6 +10,7 @@ pub mod bastion;
 pub mod cli;
 pub mod decide;
 pub mod directory;
+pub mod feed;
 pub mod http;
 mod known;
 pub mod logs;

@@ -297,7 +297,7 @@ fn errors_say_what_to_do_next() {
 
 #[test]
 fn help_has_an_example_for_each_command() {
-    for command in ["init", "serve", "accept-state", "completions", "man"] {
+    for command in ["init", "serve", "feed", "bastion", "accept-state", "completions", "man"] {
         let help = run(&[command, "--help"]);
         assert!(help.status.success() && String::from_utf8(help.stdout).unwrap().contains("Example"), "{command}");
     }
