@@ -11,6 +11,7 @@ mod proofs;
 mod reading;
 mod root;
 mod sigsum;
+mod sumdb;
 mod sunlight;
 mod tessera;
 mod witnessing;
@@ -33,6 +34,7 @@ fn the_peers_own_programs() {
     witnessing::we_cosign_their_logs(&world, &mut cases);
     sigsum::with_our_witness(&world, &mut cases);
     proofs::both_ways(&world, &mut cases);
+    sumdb::fed(&world, &mut cases);
     bastion::both_ways(&world, &mut cases);
     load::hundred_logs(&world, &mut cases);
     drop(world);
