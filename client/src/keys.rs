@@ -1,4 +1,4 @@
-//! Key files: one line of private key text, readable by their owner alone.
+//! Key files: one line of private key text, or where the key is kept instead; readable by their owner alone (`specs/keys.md`).
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
@@ -12,6 +12,8 @@ use rustix::fs::OFlags;
 use tlog::key::SignError;
 use tlog::{KeyKind, KeyName, Signer, SigningKey, VerifierKey};
 use zeroize::Zeroizing;
+
+use crate::agent::AgentSigner;
 
 /// The largest key file in bytes; the longest name and key fit several times.
 const MAX_BYTES: u64 = 4096;
@@ -34,7 +36,7 @@ pub enum KeyFileError {
         /// Which file.
         path: String,
     },
-    /// Not one line of private key text.
+    /// Neither one line of private key text nor the two lines of a key in an agent.
     #[error("key file {path} does not hold a private key")]
     Malformed {
         /// Which file.
@@ -56,12 +58,57 @@ pub fn create(path: &Path, name: &KeyName, kind: KeyKind) -> Result<VerifierKey,
     Ok(key.key().clone())
 }
 
-/// Reads a key file. ML-DSA-44 keys sign with aws-lc-rs, which is several times faster than the portable code.
+/// Writes a new key file that says which ssh-agent has the key.
 ///
 /// # Errors
-/// If the file cannot be read, is not a regular file, is open to others or holds no key.
+/// If the file exists or cannot be written, or the agent does not have the key.
+pub fn refer_to_agent(path: &Path, key: &VerifierKey, socket: &Path) -> Result<(), KeyFileError> {
+    AgentSigner::new(key.clone(), socket).map_err(io_error(path))?;
+    let socket = socket.to_str().filter(|socket| socket.starts_with('/') && !socket.contains('\n'));
+    let socket = socket.ok_or_else(|| io_error(path)(io::Error::other("a socket's path begins with a slash and is text")))?;
+    write_secret(path, Elsewhere { socket: socket.to_owned(), key: key.clone() }.encode().as_bytes()).map_err(io_error(path))
+}
+
+/// What a key file says whose key is in an ssh-agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// The agent's socket, an absolute path.
+    pub socket: String,
+    /// The key's public half, with its name and type.
+    pub key: VerifierKey,
+}
+
+impl Elsewhere {
+    /// Reads the two lines.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (socket, key) = text.strip_prefix(AGENT)?.strip_suffix('\n')?.split_once('\n')?;
+        let key = VerifierKey::parse(key).ok().filter(|key| key.kind() != KeyKind::MlDsa44)?;
+        let good = socket.starts_with('/') && !socket.chars().any(char::is_control);
+        Some(Self { socket: socket.to_owned(), key }).filter(|parsed| good && parsed.encode() == text)
+    }
+
+    /// The two lines.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        format!("{AGENT}{}\n{}\n", self.socket, self.key.encode())
+    }
+}
+
+/// Begins a key file whose key is in an ssh-agent.
+const AGENT: &str = "ssh-agent:";
+
+/// Reads a key file, and asks the ssh-agent that it may name. ML-DSA-44 keys sign with aws-lc-rs, which is several times faster than
+/// the portable code.
+///
+/// # Errors
+/// If the file cannot be read, is not a regular file, is open to others or holds no key, or an agent does not have it.
 pub fn load(path: &Path) -> Result<Box<dyn Signer>, KeyFileError> {
     let text = read_secret(path)?;
+    if text.starts_with(AGENT) {
+        let Elsewhere { socket, key } = Elsewhere::parse(&text).ok_or_else(|| malformed(path))?;
+        return Ok(Box::new(AgentSigner::new(key, Path::new(&socket)).map_err(io_error(path))?));
+    }
     let key = SigningKey::parse(text.trim_end_matches('\n')).map_err(|_| malformed(path))?;
     if key.key().kind() != KeyKind::MlDsa44 {
         return Ok(Box::new(key));

@@ -3,6 +3,7 @@
 //! Nothing here judges: what comes over the network is limited in size, parsed strictly and handed on unverified, unless a function
 //! says otherwise.
 
+pub mod agent;
 pub mod cli;
 pub mod http;
 pub mod keys;

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use crate::bastion::backend::{self, Dial};
 use crate::bastion::command::Through;
 use crate::bastion::{self, KeyHash};
-use crate::directory::Directory;
+use crate::directory::{Directory, InAgent};
 use crate::server::Server;
 use crate::{Clock, Logs, Witness, accept, ask, feed, http, logs};
 
@@ -29,7 +29,8 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Make a witness: a directory with two keys; prints their verifier keys, one a line
-    #[command(after_help = "Example:\n  tally-witness init --dir /var/lib/tally-witness --name witness.example.org")]
+    #[command(after_help = "Examples:\n  tally-witness init --dir /var/lib/tally-witness --name witness.example.org\n  \
+                            tally-witness init --dir /var/lib/tally-witness --name witness.example.org --ssh-agent /run/agent.sock --agent-key SHA256:…")]
     Init {
         /// Where keys, state and evidence will be
         #[arg(long)]
@@ -37,6 +38,12 @@ enum Command {
         /// The witness's name, as it will stand in signature lines
         #[arg(long)]
         name: String,
+        /// Let this ssh-agent keep the Ed25519 key (an absolute path); ssh-agents hold no ML-DSA-44 keys
+        #[arg(long, value_name = "SOCKET", requires = "agent_key")]
+        ssh_agent: Option<PathBuf>,
+        /// Which of the agent's keys, as ssh-add -l shows it
+        #[arg(long, value_name = "SHA256:…", requires = "ssh_agent")]
+        agent_key: Option<String>,
     },
     /// Cosign the checkpoints of the logs on a list
     #[command(
@@ -122,7 +129,10 @@ impl Cli {
     /// Whatever prevents it.
     pub fn run(self) -> anyhow::Result<()> {
         match self.command {
-            Command::Init { dir, name } => init(&dir, &name),
+            Command::Init { dir, name, ssh_agent, agent_key } => {
+                let agent = ssh_agent.zip(agent_key).map(|(socket, fingerprint)| InAgent { socket, fingerprint });
+                init(&dir, &name, agent.as_ref())
+            }
             Command::Serve { dir, listen, logs, through } => serve(&dir, listen.as_deref(), &logs, &through, None),
             Command::Feed(Feed { dir, logs, once: true, .. }) => feed_once(&dir, &logs),
             Command::Feed(Feed { dir, logs, every, listen, through, .. }) => {
@@ -135,8 +145,8 @@ impl Cli {
     }
 }
 
-fn init(dir: &Path, name: &str) -> anyhow::Result<()> {
-    for key in Directory::init(dir, name)? {
+fn init(dir: &Path, name: &str, agent: Option<&InAgent>) -> anyhow::Result<()> {
+    for key in Directory::init(dir, name, agent)? {
         println!("{}", key.encode());
     }
     Ok(())

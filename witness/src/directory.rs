@@ -16,7 +16,7 @@ use std::time::UNIX_EPOCH;
 
 use anyhow::Context as _;
 use client::cli::Advice;
-use client::keys;
+use client::{agent, keys};
 use store::{Directory as FileStore, Lock, Store};
 use tlog::{KeyKind, KeyName, VerifierKey};
 
@@ -31,12 +31,33 @@ pub struct Directory {
     _lock: Lock,
 }
 
+/// An Ed25519 key that an ssh-agent has.
+#[derive(Clone, Debug)]
+pub struct InAgent {
+    /// The agent's socket.
+    pub socket: PathBuf,
+    /// `SHA256:` and unpadded base64.
+    pub fingerprint: String,
+}
+
+impl InAgent {
+    fn refer(&self, file: &Path, name: &KeyName) -> anyhow::Result<VerifierKey> {
+        let hint = "start the agent, add the key with ssh-add, and give the fingerprint that ssh-add -l shows";
+        let public = agent::find(&self.socket, &self.fingerprint)
+            .map_err(|problem| Advice::new(format!("{}: {problem}", self.socket.display()), hint))?;
+        let key = VerifierKey::new(name.clone(), KeyKind::CosignatureV1, &public)
+            .map_err(|problem| Advice::new(format!("the agent's key cannot be used: {problem:?}"), "make another one with ssh-keygen"))?;
+        keys::refer_to_agent(file, &key, &self.socket)?;
+        Ok(key)
+    }
+}
+
 impl Directory {
-    /// Makes a witness: its directory and two keys, whose verifier keys are returned, type 04 first.
+    /// Makes a witness: its directory and two keys, whose verifier keys are returned, type 04 first. That one may be in an ssh-agent.
     ///
     /// # Errors
-    /// If the name cannot be a key's, or there are keys already.
-    pub fn init(path: &Path, name: &str) -> anyhow::Result<[VerifierKey; 2]> {
+    /// If the name cannot be a key's, there are keys already, or the agent does not have the key.
+    pub fn init(path: &Path, name: &str, agent: Option<&InAgent>) -> anyhow::Result<[VerifierKey; 2]> {
         let name = KeyName::parse(name).filter(|name| name.as_str().len() <= 255).ok_or_else(|| {
             Advice::new(
                 format!("{name:?} cannot be a witness's name"),
@@ -50,10 +71,11 @@ impl Directory {
             let what = format!("{} holds a witness already: its key {there} is there", path.display());
             return Err(Advice::new(what, "choose another directory; a witness's keys are never overwritten").into());
         }
-        let made = [(COSIGNATURE_KEY, KeyKind::CosignatureV1), (SUBTREE_KEY, KeyKind::MlDsa44)]
-            .map(|(file, kind)| keys::create(&keys.join(file), &name, kind));
-        let [cosignature, subtree] = made;
-        let made = [cosignature?, subtree?];
+        let cosignature = match agent {
+            Some(agent) => agent.refer(&keys.join(COSIGNATURE_KEY), &name)?,
+            None => keys::create(&keys.join(COSIGNATURE_KEY), &name, KeyKind::CosignatureV1)?,
+        };
+        let made = [cosignature, keys::create(&keys.join(SUBTREE_KEY), &name, KeyKind::MlDsa44)?];
         directory.mark().context("writing the marker")?;
         Ok(made)
     }
