@@ -4,14 +4,14 @@
 use libfuzzer_sys::fuzz_target;
 use tally::gate::coming::Coming;
 use tally::gate::dnf::Conversation;
-use tally::gate::zypper::Step;
+use tally::gate::zypper;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Some(coming) = Coming::parse(bytes) {
         assert_eq!(coming.encode(), bytes);
     }
     let _ = Conversation::new(bytes, std::io::sink()).coming();
-    if let Some(steps) = Step::parse(bytes) {
+    if let Some(steps) = zypper::steps(bytes) {
         assert!(steps.windows(2).all(|pair| pair[0] < pair[1]));
     }
 });

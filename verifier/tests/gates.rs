@@ -91,7 +91,9 @@ fn try_all(yard: &mut Yard, manager: &Manager) {
     kinds(&mut table);
     failing(&mut table);
     overridden(&mut table);
+    late(&mut table);
     places(&mut table, &built);
+    advisories(&mut table);
     manager.publish(yard, "stable", &[&good, &other]);
     upgrade(&mut table);
     never_judged(&table);
@@ -193,6 +195,48 @@ fn places(table: &mut Table, built: &[(&str, PathBuf)]) {
     let old = world::now() - 49 * 3600;
     std::fs::write(&seen, text.lines().map(|line| format!("{} {old}\n", line.split(' ').next().unwrap())).collect::<String>()).unwrap();
     table.stops("which ends", "urgent", &["unattested"]);
+}
+
+/// A repository of any name, one of whose packages an advisory calls a security update. pacman has no advisories.
+fn advisories(table: &mut Table) {
+    let (yard, manager) = (table.yard, table.manager);
+    if manager.kind != "rpm" {
+        return;
+    }
+    let files = ["fixed", "changed"].map(|name| manager.build(yard, name, 1));
+    manager.publish(yard, "updates", &files.iter().collect::<Vec<_>>());
+    yard.must(ADVISORIES);
+    if manager.setup == "zypper" {
+        yard.must("zypper --non-interactive --no-gpg-checks refresh --force updates");
+    }
+    table.passes("an advisory calls it a security update", "fixed", &["1 security updates that may still lack claims"]);
+    table.stops("another calls it something else", "changed", &["unattested"]);
+    table.removes("and away", "fixed");
+}
+
+const ADVISORIES: &str = r#"
+set -eu; cd /srv/updates; cat >updateinfo.xml <<'END'
+<?xml version="1.0" encoding="UTF-8"?>
+<updates>
+<update from="a@example.com" status="stable" type="security" version="1"><id>A-1</id><title>fixed</title><release>R</release><issued date="2026-11-01 00:00:00"/><severity>Important</severity><description>A hole</description>
+<pkglist><collection short="R"><name>R</name><package name="fixed" version="1" release="1" epoch="0" arch="noarch"><filename>fixed-1-1.noarch.rpm</filename></package></collection></pkglist></update>
+<update from="a@example.com" status="stable" type="bugfix" version="1"><id>A-2</id><title>changed</title><release>R</release><issued date="2026-11-01 00:00:00"/><severity>None</severity><description>A bug</description>
+<pkglist><collection short="R"><name>R</name><package name="changed" version="1" release="1" epoch="0" arch="noarch"><filename>changed-1-1.noarch.rpm</filename></package></collection></pkglist></update>
+</updates>
+END
+modifyrepo_c updateinfo.xml repodata >/dev/null
+"#;
+
+/// libzypp goes on without a plugin that is late.
+fn late(table: &mut Table) {
+    let (yard, manager) = (table.yard, table.manager);
+    if manager.setup != "zypper" {
+        return;
+    }
+    yard.replace_program("#!/bin/sh\nexec sleep 60\n");
+    let install = format!("ZYPP_PLUGIN_TIMEOUT=8 {} unknown", manager.install);
+    table.row("tally does not answer in time", &install, true, &[("unknown", None)], &["tally failed (status 124)"]);
+    yard.put_program();
 }
 
 fn upgrade(table: &mut Table) {

@@ -64,13 +64,19 @@ impl Coming {
 }
 
 impl ComingPackage {
+    /// What it is, as [`crate::archive::Archive::identity`] spells it.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        let epoch = if self.epoch == 0 { String::new() } else { format!("{}:", self.epoch) };
+        format!("{} {epoch}{} {}", self.name, self.version, self.architecture)
+    }
+
     fn offer(&self, contents: Vec<check::Checked>) -> Offer {
-        let Self { architecture, epoch, installed, name, repository, security, version, .. } = self;
-        let epoch = if *epoch == 0 { String::new() } else { format!("{epoch}:") };
+        let Self { installed, name, repository, security, .. } = self;
         // A file from the command line comes from no repository.
         let place = (!repository.starts_with('@'))
             .then(|| Place { origin: Some(repository.clone()), security: *security || is_security(repository) });
-        let (name, says, places) = (name.clone(), format!("{name} {epoch}{version} {architecture}"), BTreeSet::from_iter(place));
+        let (name, says, places) = (name.clone(), self.identity(), BTreeSet::from_iter(place));
         Offer { name, says, installed: *installed, contents, places: Some(places) }
     }
 }

@@ -1,5 +1,6 @@
 //! dnf's gate: the plugin of dnf 4 writes what is coming; with dnf 5, the actions plugin of libdnf5 is asked.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use crate::exit;
 use crate::failure::Failure;
 use crate::gate::coming::{Coming, ComingPackage, MAX_BYTES};
 use crate::gate::manager::Manager;
+use crate::gate::rpmmd::security_updates;
 use crate::gate::{GateError, desk, session};
 
 /// `tally gate dnf`: judges what dnf 4's plugin writes on standard input.
@@ -86,7 +88,8 @@ impl<R: Read, W: Write> Conversation<R, W> {
         let described: Vec<Described> = serde_json::from_value(answer["trans_packages"].take()).map_err(|_| NONSENSE)?;
         let answer = self.ask("conf", &json!({ "key": "cachedir" }))?;
         let cache = PathBuf::from(answer["keys_val"][0]["value"].as_str().ok_or(NONSENSE)?);
-        let packages = described.into_iter().map(|package| package.coming(&cache)).collect::<Result<_, _>>()?;
+        let mut packages = described.into_iter().map(|package| package.coming(&cache)).collect::<Result<Vec<_>, _>>()?;
+        mark_security_updates(&cache, &mut packages).map_err(GateError::Input)?;
         Ok(Coming { packages, schema: 1 })
     }
 
@@ -120,18 +123,37 @@ impl Described {
     }
 }
 
-/// The files of this name in the cache of a repository, `ID-HASH/packages`. The hash is of its addresses; an earlier address may have left
-/// a file of the same name.
+/// Security updates are those that the advisories of their repository call so.
+fn mark_security_updates(cache: &Path, packages: &mut [ComingPackage]) -> io::Result<()> {
+    let repositories: BTreeSet<String> = packages.iter().map(|package| package.repository.clone()).collect();
+    for repository in repositories {
+        let names: BTreeSet<&str> = packages.iter().map(|package| package.name.as_str()).collect();
+        let security: BTreeSet<String> = directories(cache, &repository)?
+            .iter()
+            .flat_map(|directory| security_updates(&directory.join("repodata"), &names))
+            .map(|nevra| nevra.identity())
+            .collect();
+        for package in packages.iter_mut().filter(|package| package.repository == repository) {
+            package.security = security.contains(&package.identity());
+        }
+    }
+    Ok(())
+}
+
+/// The files of this name in the cache of a repository; an earlier address of it may have left one of the same name.
 fn downloaded(cache: &Path, repository: &str, file: &OsStr) -> io::Result<Vec<PathBuf>> {
+    let files = directories(cache, repository)?.into_iter().map(|directory| directory.join("packages").join(file));
+    Ok(files.filter(|path| path.exists()).collect())
+}
+
+/// The directories of a repository, `ID-HASH`. The hash is of its addresses.
+fn directories(cache: &Path, repository: &str) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(cache)? {
         let entry = entry?;
         let name = entry.file_name();
         let hash = name.to_str().and_then(|name| name.strip_prefix(repository)?.strip_prefix('-'));
-        if hash.is_some_and(|hash| hash.bytes().all(|byte| byte.is_ascii_hexdigit())) {
-            let path = entry.path().join("packages").join(file);
-            found.extend(path.try_exists()?.then_some(path));
-        }
+        found.extend(hash.is_some_and(|hash| hash.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| entry.path()));
     }
     found.sort();
     Ok(found)

@@ -11,6 +11,7 @@ pub mod manager;
 pub mod pacman;
 pub mod protocol;
 pub mod repository;
+pub mod rpmmd;
 pub mod rules;
 pub mod state;
 pub mod status;

@@ -1,8 +1,6 @@
 //! zypper's gate: a commit plugin of libzypp hands over what libzypp says before it installs anything (`specs/gate.md`, section 2.3). It
 //! names packages without digests, so they are looked up in what libzypp has downloaded: package files, and the repositories' lists.
 
-pub mod primary;
-
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
@@ -20,8 +18,9 @@ use crate::failure::Failure;
 use crate::gate::coming::is_security;
 use crate::gate::desk::{Offer, Place};
 use crate::gate::manager::Manager;
+use crate::gate::rpmmd::primary::{self, Listed};
+use crate::gate::rpmmd::{Nevra, security_updates};
 use crate::gate::{GateError, desk, session};
-use primary::Listed;
 
 /// `tally gate zypper`: judges a frame `COMMITBEGIN` on standard input.
 ///
@@ -30,13 +29,13 @@ use primary::Listed;
 pub fn run(config: &Path, args: &CommitArgs) -> Result<u8, Failure> {
     let mut bytes = Vec::new();
     let read = io::stdin().take(MAX_FRAME + 1).read_to_end(&mut bytes).map_err(GateError::Input);
-    let steps = read.and_then(|_| Step::parse(&bytes).ok_or(GateError::Listing("libzypp")));
-    if steps.as_ref().is_ok_and(Vec::is_empty) {
+    let coming = read.and_then(|_| steps(&bytes).ok_or(GateError::Listing("libzypp")));
+    if coming.as_ref().is_ok_and(Vec::is_empty) {
         return Ok(exit::CLEAN);
     }
     session(config, |setup, now| {
         let names_files = args.pid.is_none_or(names_files);
-        let offers = Shelf::open(Path::new("/"), steps?, names_files).map_err(|(path, error)| GateError::Index(path, error))?.offers();
+        let offers = Shelf::open(Path::new("/"), coming?, names_files).map_err(|(path, error)| GateError::Index(path, error))?.offers();
         desk::assess(setup, Manager::Zypper, &offers, Vec::new(), now)
     })
 }
@@ -45,19 +44,6 @@ pub fn run(config: &Path, args: &CommitArgs) -> Result<u8, Failure> {
 fn names_files(pid: u32) -> bool {
     let line = fs::read(format!("/proc/{pid}/cmdline"));
     line.map_or(true, |line| line.split(|byte| *byte == 0).any(|word| word.to_ascii_lowercase().ends_with(b".rpm")))
-}
-
-/// A package that is about to be installed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Step {
-    /// Its name.
-    pub name: String,
-    /// Its epoch.
-    pub epoch: u32,
-    /// Version and release.
-    pub version: String,
-    /// Its architecture.
-    pub architecture: String,
 }
 
 #[derive(Deserialize)]
@@ -84,29 +70,20 @@ struct Solvable {
     a: String,
 }
 
-impl Step {
-    /// What comes, from a frame with or without the zero byte at its end: the command, headers, an empty line, JSON. `None` for anything else.
-    #[must_use]
-    pub fn parse(frame: &[u8]) -> Option<Vec<Self>> {
-        let text = std::str::from_utf8(frame.strip_suffix(b"\0").unwrap_or(frame)).ok()?;
-        let (head, body) = text.split_once("\n\n")?;
-        let mut lines = head.split('\n');
-        if lines.next() != Some("COMMITBEGIN") || !lines.all(|line| line.contains(':')) {
-            return None;
-        }
-        let steps = serde_json::from_str::<Body>(body).ok()?.steps;
-        let mut coming: Vec<Self> = steps.into_iter().filter(BodyStep::comes).filter_map(|step| step.solvable.step()).collect();
-        coming.sort();
-        coming.dedup();
-        Some(coming)
+/// What comes, from a frame with or without the zero byte at its end: the command, headers, an empty line, JSON. `None` for anything else.
+#[must_use]
+pub fn steps(frame: &[u8]) -> Option<Vec<Nevra>> {
+    let text = std::str::from_utf8(frame.strip_suffix(b"\0").unwrap_or(frame)).ok()?;
+    let (head, body) = text.split_once("\n\n")?;
+    let mut lines = head.split('\n');
+    if lines.next() != Some("COMMITBEGIN") || !lines.all(|line| line.contains(':')) {
+        return None;
     }
-
-    /// The same as [`Archive::identity`] spells it.
-    #[must_use]
-    pub fn identity(&self) -> String {
-        let epoch = if self.epoch == 0 { String::new() } else { format!("{}:", self.epoch) };
-        format!("{} {epoch}{} {}", self.name, self.version, self.architecture)
-    }
+    let steps = serde_json::from_str::<Body>(body).ok()?.steps;
+    let mut coming: Vec<Nevra> = steps.into_iter().filter(BodyStep::comes).filter_map(|step| step.solvable.nevra()).collect();
+    coming.sort();
+    coming.dedup();
+    Some(coming)
 }
 
 impl BodyStep {
@@ -118,18 +95,20 @@ impl BodyStep {
 
 impl Solvable {
     /// Patches, patterns and products have a kind before their name and bring no file of their own.
-    fn step(self) -> Option<Step> {
+    fn nevra(self) -> Option<Nevra> {
         let is_package = !["patch:", "pattern:", "product:", "application:", "srcpackage:"].iter().any(|kind| self.n.starts_with(kind));
         let version = if self.r.is_empty() { self.v } else { format!("{}-{}", self.v, self.r) };
-        is_package.then_some(Step { name: self.n, epoch: self.e, version, architecture: self.a })
+        is_package.then_some(Nevra { name: self.n, epoch: self.e, version, architecture: self.a })
     }
 }
 
 /// What libzypp can take the packages from.
 struct Shelf {
-    steps: Vec<Step>,
+    steps: Vec<Nevra>,
     /// By the alias of the repository.
     listed: Vec<(String, Vec<Listed>)>,
+    /// By alias, too: what its advisories call security updates.
+    security: BTreeSet<(String, Nevra)>,
     packages: PathBuf,
     /// Files that were given to zypper, and others that lie where it puts them.
     given: Vec<Checked>,
@@ -137,13 +116,14 @@ struct Shelf {
 }
 
 impl Shelf {
-    fn open(root: &Path, steps: Vec<Step>, names_files: bool) -> Result<Self, (PathBuf, io::Error)> {
+    fn open(root: &Path, steps: Vec<Nevra>, names_files: bool) -> Result<Self, (PathBuf, io::Error)> {
         let names: BTreeSet<&str> = steps.iter().map(|step| step.name.as_str()).collect();
         let raw = root.join(RAW);
-        let mut listed = Vec::new();
+        let (mut listed, mut security) = (Vec::new(), BTreeSet::new());
         for alias in entries(&raw).map_err(|error| (raw.clone(), error))? {
             let alias = alias.to_string_lossy().into_owned();
             let repodata = raw.join(&alias).join("repodata");
+            security.extend(security_updates(&repodata, &names).into_iter().map(|nevra| (alias.clone(), nevra)));
             let lists = entries(&repodata).map_err(|error| (repodata.clone(), error))?;
             for list in lists.iter().filter_map(|name| name.to_str()).filter(|name| name.contains("primary.xml")) {
                 let path = repodata.join(list);
@@ -153,7 +133,7 @@ impl Shelf {
         let given = if names_files { given(root)? } else { Vec::new() };
         let database = package::root::Root::open(root).ok().and_then(|root| package::installed::Database::open(&root).ok());
         let installed = database.map(|database| database.packages.into_iter().map(|package| package.name).collect()).unwrap_or_default();
-        Ok(Self { steps, listed, packages: root.join(PACKAGES), given: check::open_all(&given), installed })
+        Ok(Self { steps, listed, security, packages: root.join(PACKAGES), given: check::open_all(&given), installed })
     }
 
     fn offers(&self) -> Vec<Offer> {
@@ -161,13 +141,16 @@ impl Shelf {
     }
 
     /// Every package of this name and version that libzypp knows: which one it takes cannot be told.
-    fn offer(&self, step: &Step) -> Offer {
+    fn offer(&self, step: &Nevra) -> Offer {
         let says = step.identity();
         let (mut contents, mut places) = (Vec::new(), BTreeSet::new());
         for (alias, listed) in &self.listed {
-            for package in listed.iter().filter(|package| package.step == *step) {
+            for package in listed.iter().filter(|package| package.nevra == *step) {
                 contents.extend(self.content(alias, package));
-                places.insert(Place { origin: Some(alias.clone()), security: is_security(alias) });
+                places.insert(Place {
+                    origin: Some(alias.clone()),
+                    security: is_security(alias) || self.security.contains(&(alias.clone(), step.clone())),
+                });
             }
         }
         let digest = |file: &Checked| Some(file.package.as_ref().ok()?.sha256);
@@ -188,7 +171,7 @@ impl Shelf {
         if inside && file.is_file() {
             return Some(check::open(&file));
         }
-        let Step { name, epoch, version, architecture } = listed.step.clone();
+        let Nevra { name, epoch, version, architecture } = listed.nevra.clone();
         let sha256 = listed.sha256?;
         let archive = Archive { format: Format::Rpm, name, version, architecture, epoch, sha256, rpm_header: None, manifest: None };
         Some(Checked { file: format!("{alias}/{}", listed.location), package: Ok(Box::new(archive)) })
@@ -237,13 +220,13 @@ mod tests {
 
     #[test]
     fn what_comes_is_told_from_what_goes() {
-        let steps = Step::parse(FRAME.as_bytes()).unwrap();
-        assert_eq!(steps[0].identity(), "alpha 2:3-1 noarch");
-        assert_eq!(Step::parse(FRAME.trim_end_matches('\0').as_bytes()).unwrap(), steps);
-        assert_eq!(Step::parse(FRAME.replace("\"+\"", "\"M\"").as_bytes()).unwrap(), steps);
-        assert_eq!(Step::parse(FRAME.replace("\"+\"", "\"-\"").as_bytes()), Some(Vec::new()));
-        assert_eq!(Step::parse(FRAME.replace("alpha", "patch:alpha").as_bytes()), Some(Vec::new()));
-        assert_eq!(Step::parse(FRAME.replace(",\n\"type\": \"+\"", "").as_bytes()), Some(Vec::new()));
+        let coming = steps(FRAME.as_bytes()).unwrap();
+        assert_eq!(coming[0].identity(), "alpha 2:3-1 noarch");
+        assert_eq!(steps(FRAME.trim_end_matches('\0').as_bytes()).unwrap(), coming);
+        assert_eq!(steps(FRAME.replace("\"+\"", "\"M\"").as_bytes()).unwrap(), coming);
+        assert_eq!(steps(FRAME.replace("\"+\"", "\"-\"").as_bytes()), Some(Vec::new()));
+        assert_eq!(steps(FRAME.replace("alpha", "patch:alpha").as_bytes()), Some(Vec::new()));
+        assert_eq!(steps(FRAME.replace(",\n\"type\": \"+\"", "").as_bytes()), Some(Vec::new()));
     }
 
     #[test]
@@ -257,10 +240,10 @@ mod tests {
             ("\"e\": 2", "\"e\": -2"),
             ("TransactionStepList", "Steps"),
         ] {
-            assert_eq!(Step::parse(FRAME.replacen(from, to, 1).as_bytes()), None, "{to}");
+            assert_eq!(steps(FRAME.replacen(from, to, 1).as_bytes()), None, "{to}");
         }
-        assert_eq!(Step::parse(b""), None);
-        assert_eq!(Step::parse(b"\xff"), None);
+        assert_eq!(steps(b""), None);
+        assert_eq!(steps(b"\xff"), None);
     }
 
     #[test]
@@ -277,7 +260,7 @@ mod tests {
             fs::create_dir_all(&directory).unwrap();
             fs::write(directory.join("abc-primary.xml"), list(digest)).unwrap();
         }
-        let offers = || Shelf::open(root.path(), Step::parse(FRAME.as_bytes()).unwrap(), true).unwrap().offers();
+        let offers = || Shelf::open(root.path(), steps(FRAME.as_bytes()).unwrap(), true).unwrap().offers();
         let all = offers();
         let digests: Vec<String> = all[0].contents.iter().map(|content| content.package.as_ref().unwrap().sha256.to_hex()).collect();
         assert_eq!(digests, ["01".repeat(32), "02".repeat(32)]);
