@@ -10,7 +10,7 @@ use tlog::Hash;
 pub enum TeamCommand {
     /// Say something
     #[command(flatten)]
-    Say(AdviseCommand),
+    Say(Box<AdviseCommand>),
     /// Print the confirmed warnings in force for other tools
     #[command(after_help = "Examples:\n  tally advise export --format osv > warnings.jsonl\n  tally advise export --format openvex")]
     Export {
