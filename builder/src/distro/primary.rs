@@ -164,9 +164,12 @@ enum Part<'a, 'b> {
     End,
 }
 
+/// Is told the names of the elements around each part; an error of its own ends the reading.
+type Visitor<'a> = dyn FnMut(&[&str], Part<'_, '_>) -> Result<(), String> + 'a;
+
 /// Calls the visitor for everything, with the names of the elements around it. Texts come whole. Document types are refused, and entities inside
 /// of texts that the visitor is given.
-fn each(text: &[u8], visitor: &mut dyn FnMut(&[&str], Part<'_, '_>) -> Result<(), String>) -> Result<(), String> {
+fn each(text: &[u8], visitor: &mut Visitor<'_>) -> Result<(), String> {
     let text = std::str::from_utf8(text).map_err(|_| "not UTF-8")?;
     let mut reader = Reader::from_str(text);
     let mut open: Vec<String> = Vec::new();
