@@ -44,7 +44,7 @@ fn logged(world: &World, purl: &str) -> Vec<(Rebuild, Statement)> {
 #[test]
 #[ignore = "builds Debian packages: make rebuilds"]
 fn real_packages_are_built_again_and_what_came_out_is_in_the_log() {
-    let packages = std::env::var("REBUILD_PACKAGES").unwrap_or_else(|_| "sed hello hostname tree".to_owned());
+    let packages = std::env::var("REBUILD_PACKAGES").unwrap_or_else(|_| "sed hello dash hostname".to_owned());
     let packages: Vec<&str> = packages.split_whitespace().collect();
     let world = World::start();
     let rebuilder = Builder::new(&world, "builder-2", "rebuilder", &configuration());
