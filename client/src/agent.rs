@@ -103,7 +103,7 @@ fn public_keys(socket: &Path) -> io::Result<Vec<Vec<u8>>> {
     identities(&answer).ok_or_else(|| refused("it does not list its keys"))
 }
 
-/// The key blobs of an answer to [`REQUEST_IDENTITIES`]; `None` for anything but such an answer, to its last byte.
+/// The key blobs of an answer to the request for identities; `None` for anything but such an answer, to its last byte.
 #[must_use]
 pub fn identities(answer: &[u8]) -> Option<Vec<Vec<u8>>> {
     let (&IDENTITIES_ANSWER, rest) = answer.split_first()? else { return None };
@@ -116,7 +116,7 @@ pub fn identities(answer: &[u8]) -> Option<Vec<Vec<u8>>> {
     rest.is_empty().then_some(blobs)
 }
 
-/// The raw Ed25519 signature in an answer to [`SIGN_REQUEST`]; `None` for anything but such an answer, to its last byte.
+/// The raw Ed25519 signature in an answer to a sign request; `None` for anything but such an answer, to its last byte.
 #[must_use]
 pub fn signature(answer: &[u8]) -> Option<Vec<u8>> {
     let (&SIGN_RESPONSE, mut rest) = answer.split_first()? else { return None };
