@@ -108,6 +108,7 @@ impl Drop for Yard {
     fn drop(&mut self) {
         let _ = self.server.kill();
         let _ = self.server.wait();
+        let _ = Command::new("podman").args(["rmi", "--force", &self.image]).output();
     }
 }
 
