@@ -31,6 +31,57 @@ pub fn compare_rpm(a: &str, b: &str) -> Ordering {
     compare_numbers(a.epoch, b.epoch).then_with(|| compare_segments(a.version, b.version)).then_with(releases)
 }
 
+/// Compares two versions of apk packages, `numbers[letter][_suffix[number]]…[-rN]`. What is not of this form comes first.
+#[must_use]
+pub fn compare_apk(a: &str, b: &str) -> Ordering {
+    ApkVersion::split(a).cmp(&ApkVersion::split(b))
+}
+
+/// In the order in which its fields count.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct ApkVersion<'a> {
+    numbers: Vec<Number<'a>>,
+    letter: Option<char>,
+    /// Rank and number of each suffix, and the rank of none at the end.
+    suffixes: Vec<(usize, Number<'a>)>,
+    revision: Number<'a>,
+}
+
+/// Decimal digits, by their value.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Number<'a>(usize, &'a str);
+
+impl<'a> Number<'a> {
+    fn of(text: &'a str) -> Self {
+        let digits = text.trim_start_matches('0');
+        Self(digits.len(), digits)
+    }
+}
+
+impl<'a> ApkVersion<'a> {
+    fn split(text: &'a str) -> Option<Self> {
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let (rest, revision) = text.rsplit_once("-r").unwrap_or((text, ""));
+        let mut parts = rest.split('_');
+        let main = parts.next()?;
+        let letter = main.chars().last().filter(char::is_ascii_lowercase);
+        let numbers: Vec<&str> = main.strip_suffix(|c: char| c.is_ascii_lowercase()).unwrap_or(main).split('.').collect();
+        let mut suffixes = Vec::new();
+        for part in parts {
+            let name = part.trim_end_matches(|c: char| c.is_ascii_digit());
+            let rank = APK_SUFFIXES.iter().position(|known| *known == name).filter(|rank| *rank != NO_SUFFIX)?;
+            suffixes.push((rank, Number::of(&part[name.len()..])));
+        }
+        suffixes.push((NO_SUFFIX, Number::of("")));
+        let fits = numbers.iter().all(|number| is_number(number)) && (revision.is_empty() || is_number(revision));
+        fits.then(|| Self { numbers: numbers.into_iter().map(Number::of).collect(), letter, suffixes, revision: Number::of(revision) })
+    }
+}
+
+/// The first four are before the release, which has none; the others after it.
+const APK_SUFFIXES: [&str; 10] = ["alpha", "beta", "pre", "rc", "", "cvs", "svn", "git", "hg", "p"];
+const NO_SUFFIX: usize = 4;
+
 struct RpmVersion<'a> {
     epoch: &'a str,
     version: &'a str,
@@ -140,6 +191,39 @@ fn compare_numbers(a: &str, b: &str) -> Ordering {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn apk_versions() {
+        let rising = [
+            "1.2.x-r0",
+            "0.9-r9",
+            "1.2_alpha-r5",
+            "1.2_alpha2",
+            "1.2_beta1",
+            "1.2_pre1",
+            "1.2_rc1",
+            "1.2_rc1_p1",
+            "1.2_rc10",
+            "1.2-r0",
+            "1.2-r2",
+            "1.2-r10",
+            "1.2_git20240101-r0",
+            "1.2_p1-r0",
+            "1.2b-r0",
+            "1.2.1-r0",
+            "1.10-r0",
+            "2-r0",
+        ];
+        for (at, a) in rising.iter().enumerate() {
+            for (other, b) in rising.iter().enumerate() {
+                assert_eq!(compare_apk(a, b), at.cmp(&other), "{a} {b}");
+            }
+        }
+        assert_eq!(compare_apk("1.02-r01", "1.2-r1"), Ordering::Equal);
+        for odd in ["", "x", "1_", "1_5", "1_new", "1-rx", "1B"] {
+            assert_eq!(compare_apk(odd, "0-r0"), Ordering::Less, "{odd}");
+        }
+    }
 
     /// rpm's own cases of `rpmvercmp`.
     #[test]
