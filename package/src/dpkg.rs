@@ -13,6 +13,7 @@ mod tables;
 
 use crate::root::Root;
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 pub use alternatives::{Alternative, Choice};
 pub use config::PathFilters;
@@ -42,7 +43,7 @@ pub struct Database {
     pub filters: PathFilters,
     /// Names of journal files in `updates/`: dpkg is at work or was interrupted, and `status` may be behind.
     pub journal: Vec<String>,
-    owners: Owners,
+    owners: OnceLock<Owners>,
 }
 
 impl Database {
@@ -52,8 +53,6 @@ impl Database {
         let diversions = optional(root, "diversions", parse_diversions)?;
         let statoverrides = optional(root, "statoverride", parse_statoverrides)?;
         let aliases = Aliases::read(root)?;
-        let files = packages.iter().map(|package| (package.name.as_str(), package.files.as_slice()));
-        let owners = Owners::new(files, &diversions, &aliases);
         Ok(Self {
             alternatives: alternatives::read(root)?,
             filters: PathFilters::read(root)?,
@@ -62,7 +61,7 @@ impl Database {
             diversions,
             statoverrides,
             aliases,
-            owners,
+            owners: OnceLock::new(),
         })
     }
 
@@ -73,7 +72,9 @@ impl Database {
 
     /// The packages whose lists put something at this real path (relative, raw bytes), diversions and aliases applied.
     pub fn owners_of(&self, path: &[u8]) -> impl Iterator<Item = &Installed> {
-        self.owners.of(&self.aliases.canonical(path)).iter().filter_map(|at| self.packages.get(*at))
+        let files = || self.packages.iter().map(|package| (package.name.as_str(), package.files.as_slice()));
+        let owners = self.owners.get_or_init(|| Owners::new(files(), &self.diversions, &self.aliases));
+        owners.of(&self.aliases.canonical(path)).iter().filter_map(|at| self.packages.get(*at))
     }
 
     /// Where the file that the package ships as `path` stands on this root.

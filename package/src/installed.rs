@@ -3,12 +3,14 @@
 //! A root can have several. They are the machine's own word: what is said to be installed and where, never what its content should be.
 
 use crate::alpmdb::{self, AlpmdbError, NoExtract};
+use crate::apkdb::{self, ApkdbError};
 use crate::dpkg::{self, Aliases, Diversion, DpkgError, Owners, StatOverride};
 use crate::root::{Root, RootError};
 use crate::rpm::FileState;
 use crate::rpmdb::{self, RpmdbError};
 use attest::{Hash, Purl};
 use std::fmt;
+use std::sync::OnceLock;
 
 /// A package manager with a database of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +21,8 @@ pub enum Manager {
     Rpm,
     /// pacman: Arch and its kin.
     Alpm,
+    /// apk: Alpine and its kin.
+    Apk,
 }
 
 /// How far a package's installation went.
@@ -43,6 +47,8 @@ pub struct Installed {
     pub architecture: String,
     /// rpm's epoch, 0 for all others.
     pub epoch: u32,
+    /// For apk, the branch that the root was made from, where it says.
+    pub branch: Option<String>,
     /// For rpm, SHA-256 of the immutable header, computed from the database: exactly which package it is.
     pub header: Option<Hash>,
     /// How far its installation went.
@@ -67,7 +73,7 @@ pub struct Database {
     /// A manager was interrupted; what to do about it.
     pub interrupted: Option<&'static str>,
     aliases: Aliases,
-    owners: Owners,
+    owners: OnceLock<Owners>,
 }
 
 /// Why the databases of a root cannot be used.
@@ -81,6 +87,8 @@ pub enum DatabaseError {
     Rpm(RpmdbError),
     /// pacman's.
     Alpm(AlpmdbError),
+    /// apk's.
+    Apk(ApkdbError),
 }
 
 /// Someone is at work on the root.
@@ -100,6 +108,7 @@ impl Installed {
             Manager::Dpkg => Purl::deb(namespace, name, version, architecture),
             Manager::Rpm => Purl::rpm(namespace, name, version, architecture, self.epoch),
             Manager::Alpm => Purl::alpm(namespace, name, version, architecture),
+            Manager::Apk => Purl::apk(namespace, name, version, architecture, self.branch.as_deref()),
         }
         .ok()
     }
@@ -126,12 +135,15 @@ impl Database {
             database.packages.extend(alpmdb::read(root)?.into_iter().map(of_alpm));
             database.no_extract = NoExtract::read(root).map_err(AlpmdbError::from)?;
         }
+        if let Some(place) = apkdb::place(root)? {
+            database.managers.push(Manager::Apk);
+            let branch = apkdb::branch(root).map_err(ApkdbError::from)?;
+            database.packages.extend(apkdb::read(root, place)?.into_iter().map(|package| of_apk(package, branch.as_deref())));
+        }
         if database.managers.is_empty() {
             return Err(DatabaseError::None);
         }
         database.packages.sort_by(|a, b| (&a.name, &a.architecture, &a.version).cmp(&(&b.name, &b.architecture, &b.version)));
-        let files = database.packages.iter().map(|package| (package.name.as_str(), package.files.as_slice()));
-        database.owners = Owners::new(files, &database.diversions, &database.aliases);
         Ok(database)
     }
 
@@ -142,7 +154,10 @@ impl Database {
 
     /// The packages whose lists put something at this real path, diversions and aliases applied.
     pub fn owners_of(&self, path: &[u8]) -> impl Iterator<Item = &Installed> {
-        self.owners.of(&self.aliases.canonical(path)).iter().filter_map(|at| self.packages.get(*at))
+        // Made when somebody asks: where all is as it should be nobody does.
+        let files = || self.packages.iter().map(|package| (package.name.as_str(), package.files.as_slice()));
+        let owners = self.owners.get_or_init(|| Owners::new(files(), &self.diversions, &self.aliases));
+        owners.of(&self.aliases.canonical(path)).iter().filter_map(|at| self.packages.get(*at))
     }
 
     fn without_packages(aliases: Aliases) -> Self {
@@ -154,7 +169,7 @@ impl Database {
             no_extract: NoExtract::default(),
             interrupted: None,
             aliases,
-            owners: Owners::default(),
+            owners: OnceLock::new(),
         }
     }
 
@@ -184,6 +199,11 @@ pub fn busy(root: &Root) -> Result<Option<Busy>, DatabaseError> {
     {
         return Ok(Some(held(holder)));
     }
+    if let Some(place) = apkdb::place(root)?
+        && let Some(holder) = apkdb::lock_holder(root, place).map_err(ApkdbError::from)?
+    {
+        return Ok(Some(held(holder)));
+    }
     let locked = alpmdb::is_locked(root).map_err(AlpmdbError::from)?;
     Ok(locked.then_some(Busy { file: alpmdb::LOCK, process: None }))
 }
@@ -198,7 +218,7 @@ fn of_dpkg(package: dpkg::Installed) -> Option<Installed> {
         return None;
     };
     let dpkg::Installed { name, version, architecture, files, .. } = package;
-    Some(Installed { manager: Manager::Dpkg, name, version, architecture, epoch: 0, header: None, state, files })
+    Some(Installed { manager: Manager::Dpkg, name, version, architecture, epoch: 0, branch: None, header: None, state, files })
 }
 
 fn of_rpm(package: rpmdb::InstalledRpm) -> Installed {
@@ -210,6 +230,7 @@ fn of_rpm(package: rpmdb::InstalledRpm) -> Installed {
         version: identity.version,
         architecture: identity.architecture,
         epoch: identity.epoch,
+        branch: None,
         header: Some(header),
         state: State::Installed,
         files: put.map(|(path, _)| path).collect(),
@@ -224,8 +245,24 @@ fn of_alpm(package: alpmdb::InstalledAlpm) -> Installed {
         version: identity.version,
         architecture: identity.architecture,
         epoch: 0,
+        branch: None,
         header: None,
         state: State::Installed,
+        files,
+    }
+}
+
+fn of_apk(package: apkdb::InstalledApk, branch: Option<&str>) -> Installed {
+    let apkdb::InstalledApk { identity, broken, files } = package;
+    Installed {
+        manager: Manager::Apk,
+        name: identity.name,
+        version: identity.version,
+        architecture: identity.architecture,
+        epoch: 0,
+        branch: branch.map(str::to_owned),
+        header: None,
+        state: if broken { State::Unfinished("broken".to_owned()) } else { State::Installed },
         files,
     }
 }
@@ -236,6 +273,7 @@ impl DatabaseError {
         match self {
             Self::Dpkg(DpkgError::Unreadable(error)) => Some(error),
             Self::Rpm(RpmdbError::Unreadable(error)) | Self::Alpm(AlpmdbError::Unreadable(error)) => Some(error),
+            Self::Apk(ApkdbError::Unreadable(error)) => Some(error),
             _ => None,
         }
     }
@@ -259,13 +297,20 @@ impl From<AlpmdbError> for DatabaseError {
     }
 }
 
+impl From<ApkdbError> for DatabaseError {
+    fn from(error: ApkdbError) -> Self {
+        Self::Apk(error)
+    }
+}
+
 impl fmt::Display for DatabaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::None => f.write_str("no database of dpkg, rpm or pacman is there"),
+            Self::None => f.write_str("no database of dpkg, rpm, pacman or apk is there"),
             Self::Dpkg(error) => error.fmt(f),
             Self::Rpm(error) => error.fmt(f),
             Self::Alpm(error) => error.fmt(f),
+            Self::Apk(error) => error.fmt(f),
         }
     }
 }

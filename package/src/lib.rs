@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod alpm;
 pub mod alpmdb;
 pub mod apk;
+pub mod apkdb;
 pub mod ar;
 pub mod compression;
 pub mod control;

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::path::Path;
 
-use attest::version::{compare_debian, compare_rpm};
+use attest::version::{compare_apk, compare_debian, compare_rpm};
 use package::installed::{Database, Installed, Manager};
 
 use crate::finding::{Finding, Kind};
@@ -100,6 +100,7 @@ fn order(installed: &Installed, expected: &str) -> Ordering {
     match installed.manager {
         Manager::Dpkg => compare_debian(&installed.version, expected),
         Manager::Alpm => compare_rpm(&installed.version, expected),
+        Manager::Apk => compare_apk(&installed.version, expected),
         Manager::Rpm if installed.epoch == 0 => compare_rpm(&installed.version, expected),
         Manager::Rpm => compare_rpm(&format!("{}:{}", installed.epoch, installed.version), expected),
     }

@@ -127,7 +127,7 @@ impl Failure {
                 "send the file to the foundation and the witnesses; trust nothing newer from this log"
             }
             Self::Sync(SyncError::Database(_) | SyncError::Root(_)) | Self::Verify(VerifyError::Database(_) | VerifyError::Empty) => {
-                "is this the root of a system with dpkg, rpm or pacman?"
+                "is this the root of a system with dpkg, rpm, pacman or apk?"
             }
             Self::Sync(_) | Self::Fetch(_) => "check the address of the log and the network; the cache still holds what it held",
             Self::Register(_) => "tally repo register --help shows examples; nothing was said",
