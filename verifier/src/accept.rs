@@ -129,7 +129,7 @@ fn entry(file: FileEntry) -> Result<Entry, AcceptError> {
 
 /// Only differences of files: what builders, witnesses and the security team say cannot be waved through.
 fn acceptable(kind: Kind) -> bool {
-    matches!(kind, Kind::Modified | Kind::Missing | Kind::Mode | Kind::Owner | Kind::Capability)
+    matches!(kind, Kind::Modified | Kind::Missing | Kind::Mode | Kind::Owner | Kind::Capability | Kind::Unowned)
 }
 
 #[cfg(test)]

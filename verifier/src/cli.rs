@@ -37,7 +37,7 @@ pub enum Command {
     Sync(SyncArgs),
     /// Judge what is installed; never uses the network
     #[command(
-        after_help = "Examples:\n  tally verify --all\n  tally verify coreutils openssh-server\n  tally verify --all --root /mnt --json\n  tally verify --all --since-last --quiet --metrics /var/lib/prometheus/node-exporter/tally.prom"
+        after_help = "Examples:\n  tally verify --all\n  tally verify coreutils openssh-server\n  tally verify --all --root /mnt --json\n  tally verify --all --unowned\n  tally verify --all --since-last --quiet --metrics /var/lib/prometheus/node-exporter/tally.prom"
     )]
     Verify(VerifyArgs),
     /// Judge downloaded package files before they are installed
@@ -123,6 +123,9 @@ pub struct VerifyArgs {
     /// A list of packages kept off the machine: lines of NAME VERSION or NAME:ARCH VERSION, as dpkg-query -W prints them
     #[arg(long, value_name = "LIST")]
     pub expect: Option<PathBuf>,
+    /// Look also for programs, libraries and bytecode in the system's directories that no package put there
+    #[arg(long, conflicts_with = "packages")]
+    pub unowned: bool,
     /// How to report
     #[command(flatten)]
     pub output: OutputArgs,

@@ -33,6 +33,14 @@ pub struct Reasons<'a> {
     pub left_out: bool,
 }
 
+impl<'a> Reasons<'a> {
+    /// Nothing explains anything: what has no finding then has none in any case.
+    #[must_use]
+    pub fn none(owners: &'a Accounts) -> Self {
+        Self { observed: &[], allowed: &[], statoverride: None, owners, left_out: false }
+    }
+}
+
 /// Compares; the findings have neither package nor path nor attestors yet. Empty: exactly as attested.
 #[must_use]
 pub fn compare(entry: &Entry, sight: Sight<'_>, reasons: &Reasons<'_>) -> Vec<Finding> {

@@ -16,9 +16,9 @@ use crate::finding::Finding;
 use crate::hash::{Progress, Silent};
 use crate::progress::Bar;
 use crate::report::{Earlier, Report};
-use crate::run::{print, verified};
+use crate::run::{Asked, print, verified};
 use crate::setup::Setup;
-use crate::verify::Selection;
+use crate::verify::{Selection, Verified};
 use crate::{cache, metrics, syslog, time};
 
 /// Judges, remembers, tells.
@@ -59,9 +59,11 @@ fn judge(setup: &Setup, args: &VerifyArgs) -> Result<Report, Failure> {
     let bar = Bar::new();
     let watch = args.output.format() == Format::Text && !args.output.quiet && io::stderr().is_terminal();
     let progress: &dyn Progress = if watch { &bar } else { &Silent };
-    let (verified, _) = verified(setup, &args.root, selection, &expect, progress)?;
+    let asked = Asked { selection, expect: &expect, unowned: args.unowned };
+    let (Verified { report, subjects }, knowledge) = verified(setup, &args.root, asked, progress)?;
     bar.finish();
-    Ok(verified.report)
+    std::mem::forget((subjects, knowledge));
+    Ok(report)
 }
 
 /// What is remembered: what has an explanation is never news.

@@ -84,6 +84,8 @@ pub enum Kind {
     Unreadable,
     /// Changed while it was read.
     Changed,
+    /// Runs or is loaded from a system directory, and no attested package put it there.
+    Unowned,
     /// A configuration file of /etc that was edited or removed.
     ModifiedConfig,
     /// Documentation and the like, absent.
@@ -108,7 +110,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, worst first within each class.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::Modified,
         Self::Missing,
         Self::Mode,
@@ -132,6 +134,7 @@ impl Kind {
         Self::Dissent,
         Self::Unreadable,
         Self::Changed,
+        Self::Unowned,
         Self::ModifiedConfig,
         Self::NotInstalled,
         Self::NoVerify,
@@ -171,6 +174,7 @@ impl Kind {
             Self::Dissent => "dissent",
             Self::Unreadable => "unreadable",
             Self::Changed => "changed",
+            Self::Unowned => "unowned",
             Self::ModifiedConfig => "modified-config",
             Self::NotInstalled => "not-installed",
             Self::NoVerify => "noverify",
@@ -200,7 +204,8 @@ impl Kind {
             | Self::TooFewRebuilders
             | Self::Dissent
             | Self::Unreadable
-            | Self::Changed => Class::Unknown,
+            | Self::Changed
+            | Self::Unowned => Class::Unknown,
             Self::ModifiedConfig | Self::NotInstalled | Self::NoVerify | Self::AmbiguousPackage => Class::Explained,
             Self::Explained | Self::Rebuilt | Self::PackageState | Self::Unconfirmed | Self::Accepted | Self::AcceptUnused => {
                 Class::Explained

@@ -2,21 +2,20 @@
 
 use std::os::fd::BorrowedFd;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use rustix::fs::{Stat, fgetxattr, flistxattr};
 use rustix::io::Errno;
 
-use crate::survey::{Inode, Stamp, open_regular};
+use crate::survey::{Directories, Inode, Stamp, open_regular};
 
 /// One file to hash.
-#[derive(Clone, Debug)]
-pub struct Job {
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
     /// A canonical path of it.
-    pub path: Vec<u8>,
+    pub path: &'a [u8],
     /// Device, inode number, size and times, as seen before.
-    pub inode: Inode,
+    pub inode: &'a Inode,
 }
 
 /// What came of a job.
@@ -60,54 +59,68 @@ impl Progress for Silent {
 /// The largest files go first, so that no thread is left with one at the end; the others in the order of their inode numbers, which is
 /// close to the order on the disk.
 #[must_use]
-pub fn hash_all(root: BorrowedFd<'_>, jobs: &[Job], threads: usize, progress: &dyn Progress) -> Vec<Outcome> {
-    let order = plan(jobs);
-    let next = AtomicUsize::new(0);
-    let results: Mutex<Vec<Option<Outcome>>> = Mutex::new(vec![None; jobs.len()]);
+pub fn hash_all(root: BorrowedFd<'_>, jobs: &[Job<'_>], threads: usize, progress: &dyn Progress) -> Vec<Outcome> {
+    let (order, large) = plan(jobs);
+    let pool = Pool { root, jobs, order: &order, large, next: Mutex::new(0), progress };
+    let mut results: Vec<Option<Outcome>> = Vec::new();
+    results.resize_with(jobs.len(), || None);
     std::thread::scope(|scope| {
-        for _ in 0..threads.max(1) {
-            scope.spawn(|| work(root, jobs, &order, &next, &results, progress));
+        let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(|| pool.work())).collect();
+        for worker in workers {
+            let done = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            done.into_iter().for_each(|(index, outcome)| results[index] = Some(outcome));
         }
     });
-    let results = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     results.into_iter().map(|result| result.unwrap_or_else(|| Outcome::Unreadable("was not read".to_owned()))).collect()
 }
 
-fn work(
-    root: BorrowedFd<'_>,
-    jobs: &[Job],
-    order: &[usize],
-    next: &AtomicUsize,
-    results: &Mutex<Vec<Option<Outcome>>>,
-    progress: &dyn Progress,
-) {
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        let start = next.fetch_add(CHUNK, Ordering::Relaxed);
-        let Some(chunk) = order.get(start..(start + CHUNK).min(order.len())).filter(|chunk| !chunk.is_empty()) else { return };
-        let mut done = Vec::with_capacity(CHUNK);
-        for index in chunk {
-            let job = &jobs[*index];
-            done.push((*index, hash_one(root, job, &mut buffer)));
-            progress.done(job.inode.stamp.size());
+/// What the threads share.
+struct Pool<'a> {
+    root: BorrowedFd<'a>,
+    jobs: &'a [Job<'a>],
+    order: &'a [usize],
+    /// How many of the first are large.
+    large: usize,
+    next: Mutex<usize>,
+    progress: &'a dyn Progress,
+}
+
+impl Pool<'_> {
+    fn work(&self) -> Vec<(usize, Outcome)> {
+        let mut buffer = vec![0; BUFFER];
+        let mut directories = Directories::new(self.root);
+        let mut done = Vec::new();
+        while let Some(part) = self.take() {
+            for index in part {
+                let job = &self.jobs[*index];
+                done.push((*index, hash_one(&mut directories, job, &mut buffer)));
+                self.progress.done(job.inode.stamp.size());
+            }
         }
-        let mut results = results.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        done.into_iter().for_each(|(index, outcome)| results[index] = Some(outcome));
+        done
+    }
+
+    /// The next jobs: one, as long as they are large.
+    fn take(&self) -> Option<&[usize]> {
+        let mut next = self.next.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let start = *next;
+        let end = (start + if start < self.large { 1 } else { CHUNK }).min(self.order.len());
+        *next = end;
+        self.order.get(start..end).filter(|part| !part.is_empty())
     }
 }
 
-fn plan(jobs: &[Job]) -> Vec<usize> {
+/// The order of the jobs, and how many of the first are large.
+fn plan(jobs: &[Job<'_>]) -> (Vec<usize>, usize) {
     let mut order: Vec<usize> = (0..jobs.len()).collect();
-    order.sort_by_key(|index| {
-        let inode = &jobs[*index].inode;
-        let size = inode.stamp.size();
-        (if size >= LARGE { u64::MAX - size } else { u64::MAX }, inode.id)
-    });
-    order
+    let size = |index: &usize| jobs[*index].inode.stamp.size();
+    order.sort_unstable_by_key(|index| (if size(index) >= LARGE { u64::MAX - size(index) } else { u64::MAX }, jobs[*index].inode.id));
+    let large = order.partition_point(|index| size(index) >= LARGE);
+    (order, large)
 }
 
-fn hash_one(root: BorrowedFd<'_>, job: &Job, buffer: &mut [u8]) -> Outcome {
-    match read(root, job, buffer) {
+fn hash_one(directories: &mut Directories<'_>, job: &Job<'_>, buffer: &mut [u8]) -> Outcome {
+    match read(directories, job, buffer) {
         Ok(Some(content)) => Outcome::Read(content),
         // Not a regular file any more, gone, or a link on the way: it was all of that at the first look.
         Ok(None) | Err(Errno::INVAL | Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => Outcome::Changed,
@@ -115,28 +128,33 @@ fn hash_one(root: BorrowedFd<'_>, job: &Job, buffer: &mut [u8]) -> Outcome {
     }
 }
 
-fn read(root: BorrowedFd<'_>, job: &Job, buffer: &mut [u8]) -> Result<Option<Content>, Errno> {
-    let (fd, before) = open_regular(root, &job.path)?;
-    if !is_same(&before, &job.inode) {
+fn read(directories: &mut Directories<'_>, job: &Job<'_>, buffer: &mut [u8]) -> Result<Option<Content>, Errno> {
+    let (fd, before) = open_regular(directories, job.path)?;
+    if !is_same(&before, job.inode) {
         return Ok(None);
     }
     let mut hash = Context::new(&SHA256);
     let mut left = job.inode.stamp.size();
     loop {
-        match rustix::io::read(&fd, &mut *buffer) {
-            Ok(0) => break,
-            Ok(length) => {
-                hash.update(&buffer[..length]);
-                // A file that grows for ever must not be read for ever.
-                let Some(rest) = left.checked_sub(length as u64) else { return Ok(None) };
-                left = rest;
-            }
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error),
+        // One byte more than there should be: a file that grows for ever must not be read for ever, and one that gives more than its
+        // size says (of a file system that cannot tell) is not what was looked at.
+        let most = usize::try_from(left).map_or(usize::MAX, |left| left.saturating_add(1)).min(buffer.len());
+        let length = match rustix::io::read(&fd, &mut buffer[..most]) {
+            Err(Errno::INTR) => continue,
+            length => length?,
+        };
+        hash.update(&buffer[..length]);
+        let Some(rest) = left.checked_sub(length as u64) else { return Ok(None) };
+        left = rest;
+        if length == 0 || (left == 0 && length < most) {
+            break;
         }
     }
+    if left != 0 {
+        return Ok(None);
+    }
     let (caps, acl) = attributes(&fd)?;
-    if left != 0 || !is_same(&rustix::fs::fstat(&fd)?, &job.inode) {
+    if !is_same(&rustix::fs::fstat(&fd)?, job.inode) {
         return Ok(None);
     }
     let digest = hash.finish().as_ref().try_into().map_err(|_| Errno::IO)?;
@@ -169,8 +187,8 @@ fn attributes(fd: &std::os::fd::OwnedFd) -> Result<(Vec<u8>, bool), Errno> {
 const BUFFER: usize = 256 << 10;
 /// Files from here on are planned one by one.
 const LARGE: u64 = 8 << 20;
-/// How many files a thread takes at a time.
-const CHUNK: usize = 8;
+/// How many of the others a thread takes at a time.
+const CHUNK: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -178,13 +196,17 @@ mod tests {
     use crate::survey::{Seen, Surveyor, open_root};
     use std::os::fd::AsFd as _;
 
-    fn jobs(root: BorrowedFd<'_>, names: &[&str]) -> Vec<Job> {
+    fn look(root: BorrowedFd<'_>, names: &[&str]) -> Vec<(Vec<u8>, Inode)> {
         let mut surveyor = Surveyor::new(root);
-        let job = |name: &&str| match surveyor.look(name.as_bytes()) {
-            Seen::There(inode) => Job { path: name.as_bytes().to_vec(), inode },
+        let look = |name: &&str| match surveyor.look(name.as_bytes()) {
+            Seen::There(inode) => (name.as_bytes().to_vec(), inode),
             other => panic!("{name}: {other:?}"),
         };
-        names.iter().map(job).collect()
+        names.iter().map(look).collect()
+    }
+
+    fn jobs(seen: &[(Vec<u8>, Inode)]) -> Vec<Job<'_>> {
+        seen.iter().map(|(path, inode)| Job { path, inode }).collect()
     }
 
     #[test]
@@ -196,8 +218,8 @@ mod tests {
             std::fs::write(dir.path().join(name), vec![7; size]).unwrap();
         }
         let root = open_root(dir.path()).unwrap();
-        let jobs = jobs(root.as_fd(), &names.iter().map(String::as_str).collect::<Vec<_>>());
-        for (outcome, size) in hash_all(root.as_fd(), &jobs, 2, &Silent).into_iter().zip(sizes) {
+        let seen = look(root.as_fd(), &names.iter().map(String::as_str).collect::<Vec<_>>());
+        for (outcome, size) in hash_all(root.as_fd(), &jobs(&seen), 2, &Silent).into_iter().zip(sizes) {
             let digest = *tlog::Hash::digest(&vec![7; size]).as_bytes();
             assert_eq!(outcome, Outcome::Read(Content { digest, caps: Vec::new(), acl: false }), "{size}");
         }
@@ -210,14 +232,14 @@ mod tests {
             std::fs::write(dir.path().join(name), "one").unwrap();
         }
         let root = open_root(dir.path()).unwrap();
-        let jobs = jobs(root.as_fd(), &["grown", "replaced", "gone", "pipe"]);
+        let seen = look(root.as_fd(), &["grown", "replaced", "gone", "pipe"]);
         std::fs::write(dir.path().join("grown"), "one and two").unwrap();
         std::fs::write(dir.path().join("new"), "one").unwrap();
         std::fs::rename(dir.path().join("new"), dir.path().join("replaced")).unwrap();
         std::fs::remove_file(dir.path().join("gone")).unwrap();
         std::fs::remove_file(dir.path().join("pipe")).unwrap();
         assert!(std::process::Command::new("mkfifo").arg(dir.path().join("pipe")).status().unwrap().success());
-        assert_eq!(hash_all(root.as_fd(), &jobs, 2, &Silent), vec![Outcome::Changed; 4]);
+        assert_eq!(hash_all(root.as_fd(), &jobs(&seen), 2, &Silent), vec![Outcome::Changed; 4]);
     }
 
     /// How far this process has read in a file, by the one of its descriptors that is furthest.
@@ -237,9 +259,9 @@ mod tests {
         file.set_len(size as u64).unwrap();
         let root = open_root(dir.path()).unwrap();
         for round in 1..=50_u64 {
-            let jobs = jobs(root.as_fd(), &["large"]);
+            let seen = look(root.as_fd(), &["large"]);
             let (outcomes, is_midway) = std::thread::scope(|scope| {
-                let reader = scope.spawn(|| hash_all(root.as_fd(), &jobs, 1, &Silent));
+                let reader = scope.spawn(|| hash_all(root.as_fd(), &jobs(&seen), 1, &Silent));
                 let midway = || (1..size).contains(&position(&path));
                 while !reader.is_finished() && !midway() {}
                 std::os::unix::fs::FileExt::write_all_at(&file, &round.to_be_bytes(), 0).unwrap();

@@ -5,12 +5,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use attest::envelope::KnownKeys;
 use attest::judge::{Advisories, Completeness, Judge, Leaf, PackageClaims, Refusal, claims_for, completeness};
 use attest::predicate::{Advisory, Kind};
 use attest::{Bundle, Envelope, Purl, Statement};
 use tlog::policy::{Cosigned, Unsatisfied};
 use tlog::{Hash, Policy, SignedCheckpoint};
 
+use crate::parallel;
 use crate::unlogged::{self, Unlogged};
 
 /// Why nothing can be concluded.
@@ -245,11 +247,17 @@ fn together<'b>(bundles: &[&'b Bundle], head: &SignedCheckpoint) -> Result<Vec<(
 /// Parses and verifies all envelopes, on all cores: the slow part.
 fn open_all(leaves: &[(u64, &[u8])]) -> Vec<(u64, Opened)> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let chunk = leaves.len().div_ceil(threads).max(1);
-    std::thread::scope(|scope| {
-        let open = |leaves: &[(u64, &[u8])]| leaves.iter().map(|(index, leaf)| (*index, Judge::open(leaf))).collect::<Vec<_>>();
-        let handles: Vec<_> = leaves.chunks(chunk).map(|leaves| scope.spawn(move || open(leaves))).collect();
-        // A panic in a thread would be a bug of the parsers; it must not pass as "no leaves".
-        handles.into_iter().flat_map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
-    })
+    let keys = frequent_keys(leaves);
+    let open = |leaves: &[(u64, &[u8])]| leaves.iter().map(|(index, leaf)| (*index, Judge::open_known(leaf, &keys))).collect();
+    parallel::in_parts(leaves, threads, open)
 }
+
+/// Keys that many leaves are by, as a sample shows: these are decoded once. It only saves time; who may say what is judged later.
+fn frequent_keys(leaves: &[(u64, &[u8])]) -> KnownKeys {
+    let sample = leaves.iter().step_by((leaves.len() / SAMPLE).max(1));
+    let envelopes: Vec<Envelope> = sample.filter_map(|(_, leaf)| Envelope::parse(leaf).ok()).collect();
+    envelopes.iter().map(Envelope::key).collect()
+}
+
+/// How many leaves are looked at to find the frequent signers.
+const SAMPLE: usize = 64;

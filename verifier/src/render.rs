@@ -122,6 +122,13 @@ fn counts(text: &mut String, report: &Report) {
             counts.nodes,
         ),
     };
+    if let Some(search) = counts.search {
+        let _ = writeln!(
+            text,
+            "  unowned       {} of {} programs, libraries and the like in the system's directories",
+            search.unowned, search.files
+        );
+    }
     let refused = if counts.refused == 0 { String::new() } else { format!(", {} of them do not count", counts.refused) };
     let _ = writeln!(text, "  proofs        {} entries verified{refused}", counts.leaves);
     let _ = writeln!(text, "  completeness  {}", report.completeness);
@@ -179,6 +186,7 @@ pub fn next(finding: &Finding) -> Option<String> {
         Kind::TooFewRebuilders => Some("tally sync, or ask a rebuilder to build it again".to_owned()),
         Kind::BuilderConflict | Kind::Dissent => Some(format!("tally verify --verbose {name}, and tell the log's foundation")),
         Kind::Warned => Some(format!("apt-get install --only-upgrade {name}")),
+        Kind::Unowned => Some(format!("find out who put it there: ls -l {}", quote(std::str::from_utf8(finding.path.as_deref()?).ok()?))),
         Kind::ClockBehind => Some("timedatectl status".to_owned()),
         Kind::Misnamed => Some(format!("apt-get clean, then download {name} again")),
         Kind::Hidden | Kind::RolledBack => Some(format!("dpkg -s {name}")),
@@ -233,6 +241,7 @@ pub fn to_json(report: &Report) -> Value {
         "builders": report.builders,
         "packages": { "installed": report.counts.installed, "judged": report.counts.judged, "attested": report.counts.attested },
         "files": { "hashed": report.counts.hashed, "bytes": report.counts.bytes, "other": report.counts.nodes },
+        "unowned": report.counts.search.map(|search| json!({ "looked_at": search.files, "without_owner": search.unowned })),
         "entries": { "verified": report.counts.leaves, "not_counting": report.counts.refused },
         "counts": tally,
         "since": report.earlier.as_ref().map(|earlier| json!({

@@ -38,6 +38,17 @@ pub struct Counts {
     pub leaves: usize,
     /// Leaves that were verified but do not count (unknown keys, out of scope, compromised).
     pub refused: usize,
+    /// The search for what no package owns, if it was asked for.
+    pub search: Option<Search>,
+}
+
+/// What was looked through for files that no package owns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Search {
+    /// Programs, libraries and the like in the system's directories, owned or not.
+    pub files: usize,
+    /// Of these, without an owner.
+    pub unowned: usize,
 }
 
 /// What an earlier run has found already.
@@ -164,6 +175,7 @@ mod tests {
                     Kind::Dissent,
                     Kind::Unreadable,
                     Kind::Changed,
+                    Kind::Unowned,
                 ],
             ),
             (13, &[Kind::ClockBehind]),

@@ -33,7 +33,7 @@ use crate::story;
 use crate::subject::Sources;
 use crate::sync::Syncer;
 use crate::time;
-use crate::verify::{Request, Selection, Verified, verify};
+use crate::verify::{Ground, Request, Selection, Verified, verify};
 use crate::views::{Place, Seen, Views};
 
 /// Runs a command; the result is the exit status.
@@ -162,23 +162,37 @@ fn compare(setup: &Setup, syncer: &Syncer<'_>, more: &[String]) -> Result<(), Fa
     Ok(())
 }
 
+/// What to judge on a root.
+#[derive(Debug)]
+pub struct Asked<'a> {
+    /// Which packages, or which file.
+    pub selection: Selection,
+    /// A list of packages kept elsewhere.
+    pub expect: &'a [expect::Expected],
+    /// Whether to look for what no package owns.
+    pub unowned: bool,
+}
+
 /// Judges what is installed on a root; with what is known about it.
 ///
 /// # Errors
 /// If there is no verdict.
-pub fn verified(
-    setup: &Setup,
-    root: &Path,
-    selection: Selection,
-    expect: &[expect::Expected],
-    progress: &dyn Progress,
-) -> Result<(Verified, Knowledge), Failure> {
-    let (knowledge, coverage) = setup.knowledge()?;
+pub fn verified(setup: &Setup, root: &Path, asked: Asked<'_>, progress: &dyn Progress) -> Result<(Verified, Knowledge), Failure> {
+    let (ground, known) = std::thread::scope(|scope| {
+        let ground = scope.spawn(|| Ground::open(root));
+        let known = setup.knowledge();
+        (ground.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), known)
+    });
+    let (knowledge, coverage) = known?;
     let namespaces = setup.namespaces(&knowledge, root);
     let manifests = setup.cache.manifests();
     let sources = Sources { knowledge: &knowledge, manifests: &manifests, rules: &setup.rules, namespaces: &namespaces };
-    let request = Request { root, selection, expect, now: time::now(), threads: threads(), coverage: &coverage };
-    let verified = verify(&request, &sources, &setup.policy, &setup.accept, progress)?;
+    let Asked { selection, expect, unowned } = asked;
+    let request = Request { root, selection, expect, now: time::now(), threads: threads(), coverage: &coverage, unowned };
+    let ground = ground?;
+    let verified = verify(&ground, &request, &sources, &setup.policy, &setup.accept, progress)?;
+    // The process ends soon; giving this back piece by piece would take a twentieth of the run.
+    std::mem::forget(ground);
     Ok((verified, knowledge))
 }
 
@@ -187,7 +201,8 @@ fn explain(setup: &Setup, args: &ExplainArgs) -> Result<u8, Failure> {
     if !path.starts_with(b"/") {
         return Err(Failure::Usage(format!("{} is not an absolute path", args.path.display())));
     }
-    let (mut verified, knowledge) = verified(setup, &args.root, Selection::Path(path.clone()), &[], &Silent)?;
+    let asked = Asked { selection: Selection::Path(path.clone()), expect: &[], unowned: false };
+    let (mut verified, knowledge) = verified(setup, &args.root, asked, &Silent)?;
     verified.report.command = "explain";
     if !args.json {
         let mut out = std::io::stdout();

@@ -1,18 +1,22 @@
 //! Judging what is installed on a root. Needs no network, and writes nothing.
 
+mod ground;
 mod guard;
+mod places;
 mod settle;
+mod unowned;
+
+pub use ground::Ground;
 
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use attest::manifest::{Attributes, Entry, Node};
+use attest::manifest::{Attributes, Entry};
 use package::accounts::Accounts;
 use package::dpkg::Diversion;
-use package::installed::{Database, DatabaseError, Installed, State, busy};
-use package::root::{Root, RootError, RootReason};
-use rustix::io::Errno;
+use package::installed::{Database, DatabaseError, Installed, State};
+use package::root::RootError;
 use tlog::Policy;
 
 use crate::accept::Accept;
@@ -22,11 +26,12 @@ use crate::expect::{self, Expected};
 use crate::finding::{Class as Severity, Finding, Kind, printable};
 use crate::hash::{Outcome, Progress};
 use crate::head;
+use crate::parallel;
 use crate::rebuilt;
 use crate::report::{Counts, Report};
-use crate::scene::{Claimed, Need, Scene, Spots};
+use crate::scene::{Claimed, Scene, Spots};
 use crate::subject::{Sources, Subject, Variant};
-use crate::survey::{Resolver, Seen, open_root};
+use crate::survey::{Resolver, Seen};
 
 /// Why there is no verdict.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +84,8 @@ pub struct Request<'a> {
     pub threads: usize,
     /// What was asked of the log, or read of all of it.
     pub coverage: &'a Coverage,
+    /// Whether to look for what no package owns; for everything in the database only.
+    pub unowned: bool,
 }
 
 /// The result: the report, and the packages that it is about, for those who want to tell more.
@@ -94,29 +101,36 @@ pub struct Verified {
 /// # Errors
 /// See [`VerifyError`]. What can be judged only in part is no error but a finding.
 pub fn verify(
+    ground: &Ground,
     request: &Request<'_>,
     sources: &Sources<'_>,
     policy: &Policy,
     accept: &Accept,
     progress: &dyn Progress,
 ) -> Result<Verified, VerifyError> {
-    let root = Root::open(request.root)?;
-    let unseen = check_lock(&root)?;
-    let top = open_root(request.root).map_err(|error| VerifyError::Open(request.root.display().to_string(), error))?;
-    let database = Database::open(&root)?;
-    let accounts = Accounts::open(&root)?;
-    let mut run = Run::new(&top, &database, &accounts, sources, request)?;
-    let spots = run.spots();
-    let scene = Scene::look(top.as_fd(), &spots, request.threads, progress);
+    let only = match &request.selection {
+        Selection::Path(path) => Some(Resolver::new(ground.top.as_fd()).canonical(path.strip_prefix(b"/").unwrap_or(path)).into_owned()),
+        _ => None,
+    };
+    let selected = select(&ground.database, &request.selection, only.as_deref())?;
+    let (subjects, mut findings) = assess(&selected, &ground.database, sources, request.threads);
+    let mut run = Run::new(ground, sources, request, &subjects, only);
+    let spots = run.places();
+    let scene = Scene::look(ground.top.as_fd(), &spots, request.threads, progress);
     run.choose(&scene);
     run.demand_rebuilds();
     run.judge(&spots, &scene);
+    let searched = (request.unowned && request.selection == Selection::All).then(|| run.search(&spots, &scene));
     run.guard(&spots, &scene);
     run.check_links(&scene);
-    let (counts, unread) = (run.counts(&spots, &scene), run.unread(request));
-    let mut findings = run.findings;
-    findings.extend(unseen);
-    findings.extend(expect::compare_if_given(request.expect, &database));
+    let (mut counts, unread) = (run.counts(&spots, &scene), run.unread(request));
+    findings.extend(run.findings);
+    if let Some((search, found)) = searched {
+        counts.search = Some(search);
+        findings.extend(found);
+    }
+    findings.extend(ground.unseen.clone());
+    findings.extend(expect::compare_if_given(request.expect, &ground.database));
     findings.extend(head::freshness(sources.knowledge, policy, sources.rules, request.now));
     findings.extend(head::expiry(sources.knowledge, request.now));
     let (completeness, incomplete) = head::completeness(sources.knowledge, sources.rules, unread, request.now);
@@ -133,23 +147,7 @@ pub fn verify(
         earlier: None,
     };
     report.sort();
-    Ok(Verified { report, subjects: run.subjects })
-}
-
-/// Refuses to judge while a package manager is at work. Its locks are root's: another user is told that nobody looked.
-fn check_lock(root: &Root) -> Result<Option<Finding>, VerifyError> {
-    match busy(root) {
-        Ok(None) => Ok(None),
-        Ok(Some(holder)) => {
-            let process = holder.process.map(|process| format!(" (process {process})")).unwrap_or_default();
-            Err(VerifyError::Busy(format!("/{} is locked{process}", holder.file)))
-        }
-        Err(error) if error.unreadable().is_some_and(is_denied) => {
-            let why = "this user may not see whether a package manager is at work; run as root to know";
-            Ok(Some(Finding::new(Kind::PackageState, why)))
-        }
-        Err(error) => Err(error.into()),
-    }
+    Ok(Verified { report, subjects })
 }
 
 struct Run<'a> {
@@ -157,7 +155,10 @@ struct Run<'a> {
     database: &'a Database,
     accounts: &'a Accounts,
     sources: &'a Sources<'a>,
-    subjects: Vec<Subject>,
+    threads: usize,
+    /// Whether the root is another than that of this process.
+    is_elsewhere: bool,
+    subjects: &'a [Subject],
     /// For each subject the variant that fits.
     chosen: Vec<usize>,
     /// Only this place is of interest, for one path's story.
@@ -174,32 +175,20 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(
-        top: &'a OwnedFd,
-        database: &'a Database,
-        accounts: &'a Accounts,
-        sources: &'a Sources<'a>,
-        request: &Request<'_>,
-    ) -> Result<Self, VerifyError> {
+    fn new(ground: &'a Ground, sources: &'a Sources<'a>, request: &Request<'_>, subjects: &'a [Subject], only: Option<Vec<u8>>) -> Self {
+        let Ground { top, database, accounts, is_elsewhere, .. } = ground;
         let mut resolver = Resolver::new(top.as_fd());
-        let only = match &request.selection {
-            Selection::Path(path) => Some(resolver.canonical(path.strip_prefix(b"/").unwrap_or(path))),
-            _ => None,
-        };
-        let selected = select(database, &request.selection, only.as_deref())?;
-        let mut findings: Vec<Finding> = selected.iter().filter_map(|installed| state(installed)).collect();
-        findings.extend(database.interrupted.map(|why| Finding::new(Kind::PackageState, why)));
-        let mut subjects = assess_all(&selected, sources, request.threads);
-        subjects.iter_mut().for_each(|subject| findings.append(&mut subject.findings));
         let owner = |entry: &package::dpkg::StatOverride| {
             let attributes = Attributes { mode: entry.mode, uname: entry.user.clone(), gname: entry.group.clone() };
-            (resolver.canonical(&entry.path), attributes)
+            (resolver.canonical(&entry.path).into_owned(), attributes)
         };
-        Ok(Self {
+        Self {
             top,
             database,
             accounts,
             sources,
+            threads: request.threads,
+            is_elsewhere: *is_elsewhere,
             chosen: vec![0; subjects.len()],
             subjects,
             only,
@@ -207,47 +196,30 @@ impl<'a> Run<'a> {
             overrides: database.statoverrides.iter().map(owner).collect(),
             guards: BTreeMap::new(),
             others: HashMap::new(),
-            findings,
-        })
+            findings: Vec::new(),
+        }
     }
 
-    /// Where every attested entry stands on this root.
-    fn spots(&mut self) -> Spots {
-        let mut resolver = Resolver::new(self.top.as_fd());
-        let mut spots = Spots::new();
-        for (number, subject) in self.subjects.iter().enumerate() {
-            for (variant_number, variant) in subject.variants.iter().enumerate() {
-                for (position, entry) in variant.manifest.entries().iter().enumerate().skip(1) {
-                    let diversion = self.diversions.get(entry.path.as_slice()).filter(|diversion| applies(diversion, &subject.name));
-                    if let Some(diversion) = diversion {
-                        self.guards.insert(resolver.canonical(&entry.path), diversion);
-                    }
-                    let place = resolver.canonical(diversion.map_or(&entry.path, |diversion| &diversion.to));
-                    if self.only.as_ref().is_some_and(|only| *only != place) {
-                        continue;
-                    }
-                    let spot = spots.entry(place).or_default();
-                    spot.claims.push(Claimed { subject: number, variant: variant_number, entry: position });
-                    if entry.node != Node::Ghost {
-                        spot.need = spot.need.max(Need::Content);
-                    }
-                    if let Node::File { size, .. } = entry.node {
-                        spot.sizes.push(size);
-                    }
-                }
-            }
-        }
-        if let Some(only) = self.only.clone() {
-            self.guards.retain(|place, _| *place == only);
-        }
-        for place in self.guards.keys() {
-            spots.entry(place.clone()).or_default().need = Need::Content;
-        }
-        spots
+    fn subject(&self, claim: Claimed) -> &'a Subject {
+        &self.subjects[claim.subject as usize]
+    }
+
+    fn variant(&self, claim: Claimed) -> &'a Variant {
+        &self.subject(claim).variants[claim.variant as usize]
+    }
+
+    fn entry(&self, claim: Claimed) -> &'a Entry {
+        &self.variant(claim).manifest.entries()[claim.entry as usize]
+    }
+
+    /// The diversion that moves the entry of a claim.
+    fn diversion(&self, claim: Claimed) -> Option<&'a Diversion> {
+        let diversion = *self.diversions.get(self.entry(claim).path.as_slice())?;
+        applies(diversion, &self.subject(claim).name).then_some(diversion)
     }
 
     /// For ambiguous packages: the variant with the fewest differences.
-    fn choose(&mut self, scene: &Scene) {
+    fn choose(&mut self, scene: &Scene<'_>) {
         let mut resolver = Resolver::new(self.top.as_fd());
         for number in 0..self.subjects.len() {
             let subject = &self.subjects[number];
@@ -276,21 +248,24 @@ impl<'a> Run<'a> {
         self.findings.extend(findings);
     }
 
-    fn place(&self, name: &str, entry: &Entry, resolver: &mut Resolver<'_>) -> Vec<u8> {
-        let diversion = self.diversions.get(entry.path.as_slice()).filter(|diversion| applies(diversion, name));
-        resolver.canonical(diversion.map_or(&entry.path, |diversion| &diversion.to))
-    }
-
     fn compare(&self, variant: &Variant, entry: &Entry, place: &[u8], sight: Sight<'_>) -> Vec<Finding> {
+        // What is as attested needs no reasons, and most is.
+        if self.is_exact(entry, sight) {
+            return Vec::new();
+        }
         let absolute = [b"/", entry.path.as_slice()].concat();
         let reasons = Reasons {
             observed: variant.observed.get(&entry.path).map_or(&[], Vec::as_slice),
             allowed: self.sources.rules.allow.get(&absolute).map_or(&[], Vec::as_slice),
             statoverride: self.overrides.get(place),
-            owners: self.accounts,
             left_out: self.database.no_extract.excludes(&entry.path),
+            ..Reasons::none(self.accounts)
         };
         compare(entry, sight, &reasons)
+    }
+
+    fn is_exact(&self, entry: &Entry, sight: Sight<'_>) -> bool {
+        compare(entry, sight, &Reasons::none(self.accounts)).is_empty()
     }
 
     fn is_clean(&self, variant: &Variant, entry: &Entry, place: &[u8], sight: Sight<'_>) -> bool {
@@ -303,7 +278,7 @@ impl<'a> Run<'a> {
         request.coverage.unread(self.sources.knowledge.checkpoint().tree().size, &names)
     }
 
-    fn counts(&self, spots: &Spots, scene: &Scene) -> Counts {
+    fn counts(&self, spots: &Spots<'_>, scene: &Scene<'_>) -> Counts {
         let mut counts = Counts {
             installed: self.database.packages.len(),
             judged: self.subjects.len(),
@@ -313,12 +288,11 @@ impl<'a> Run<'a> {
             refused: self.sources.knowledge.refused().len(),
             ..Counts::default()
         };
-        for (place, spot) in spots {
-            let Some(claim) = spot.claims.first() else { continue };
-            let entry = &self.subjects[claim.subject].variants[claim.variant].manifest.entries()[claim.entry];
-            match scene.at(place) {
-                Some(Sight { read: Some(Outcome::Read(_)), .. }) => *counts.hashed.entry(entry.class.tag()).or_default() += 1,
-                Some(Sight { seen: Seen::There(_), .. }) => counts.nodes += 1,
+        for (number, spot) in spots.iter().enumerate() {
+            let Some(claim) = spot.claims().next() else { continue };
+            match scene.sight(number) {
+                Sight { read: Some(Outcome::Read(_)), .. } => *counts.hashed.entry(self.entry(claim).class.tag()).or_default() += 1,
+                Sight { seen: Seen::There(_), .. } => counts.nodes += 1,
                 _ => {}
             }
         }
@@ -326,14 +300,14 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Claims and manifests of all packages; hashing and parsing manifests is worth all cores.
-fn assess_all(selected: &[&Installed], sources: &Sources<'_>, threads: usize) -> Vec<Subject> {
-    let chunk = selected.len().div_ceil(threads.max(1)).max(1);
-    std::thread::scope(|scope| {
-        let assess = |part: &[&Installed]| part.iter().map(|installed| Subject::assess(installed, sources)).collect::<Vec<_>>();
-        let handles: Vec<_> = selected.chunks(chunk).map(|part| scope.spawn(move || assess(part))).collect();
-        handles.into_iter().flat_map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
-    })
+/// The claims about the packages, with what is wrong with the packages and with the claims.
+fn assess(selected: &[&Installed], database: &Database, sources: &Sources<'_>, threads: usize) -> (Vec<Subject>, Vec<Finding>) {
+    let mut findings: Vec<Finding> = selected.iter().filter_map(|installed| state(installed)).collect();
+    findings.extend(database.interrupted.map(|why| Finding::new(Kind::PackageState, why)));
+    let assess = |part: &[&Installed]| part.iter().map(|installed| Subject::assess(installed, sources)).collect::<Vec<_>>();
+    let mut subjects = parallel::in_parts(selected, threads, assess);
+    subjects.iter_mut().for_each(|subject| findings.append(&mut subject.findings));
+    (subjects, findings)
 }
 
 /// A diversion moves everyone's file but that of the package that made it.
@@ -343,10 +317,6 @@ fn applies(diversion: &Diversion, package: &str) -> bool {
 
 fn maker(diversion: &Diversion) -> String {
     diversion.by.as_deref().map_or_else(|| "a local diversion".to_owned(), |name| format!("a diversion by {name}"))
-}
-
-fn is_denied(error: &RootError) -> bool {
-    matches!(error.reason, RootReason::System(number) if number == Errno::ACCESS.raw_os_error())
 }
 
 fn state(installed: &Installed) -> Option<Finding> {

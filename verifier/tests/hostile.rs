@@ -250,6 +250,7 @@ fn the_json_report_has_the_fields_of_the_page() {
             "builders",
             "packages",
             "files",
+            "unowned",
             "entries",
             "counts",
             "since",

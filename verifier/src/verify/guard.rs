@@ -16,12 +16,12 @@ use crate::survey::{Resolver, Seen, SeenNode};
 
 impl Run<'_> {
     /// What stands where a diversion moved something away must itself be attested, for the package that diverts.
-    pub(super) fn guard(&mut self, spots: &Spots, scene: &Scene) {
+    pub(super) fn guard(&mut self, spots: &Spots<'_>, scene: &Scene<'_>) {
         for (place, diversion) in std::mem::take(&mut self.guards) {
             let Some(sight) = scene.at(&place) else { continue };
             let Seen::There(inode) = sight.seen else { continue };
-            let own = |claim: &Claimed| diversion.by.as_deref() == Some(self.subjects[claim.subject].name.as_str());
-            if spots.get(&place).is_some_and(|spot| spot.claims.iter().any(own)) {
+            let own = |claim: &Claimed| diversion.by.as_deref() == Some(self.subject(*claim).name.as_str());
+            if spots.find(&place).is_some_and(|number| spots.spot(number).claims().any(|claim| own(&claim))) {
                 continue;
             }
             let makers: Vec<&Installed> = diversion.by.as_deref().map(|name| self.database.named(name).collect()).unwrap_or_default();
@@ -56,7 +56,7 @@ impl Run<'_> {
         let Some(subject) = self.others.get(&installed.to_string()) else { return false };
         let mut resolver = Resolver::new(self.top.as_fd());
         let matches = |path: &[u8], observed: &Observed| {
-            resolver.canonical(path) == place
+            *resolver.canonical(path) == *place
                 && matches!(observed.change, Change::Generated | Change::Modified)
                 && is_as_observed(observed, sight)
         };
@@ -70,7 +70,7 @@ impl Run<'_> {
 
     /// Names of one file in the package should be names of one file on the root. Bootstrapping tools and backups make copies of them, so
     /// it is told and no more: each copy has been compared by itself.
-    pub(super) fn check_links(&mut self, scene: &Scene) {
+    pub(super) fn check_links(&mut self, scene: &Scene<'_>) {
         let mut resolver = Resolver::new(self.top.as_fd());
         let mut found = Vec::new();
         for (number, subject) in self.subjects.iter().enumerate() {
@@ -79,7 +79,8 @@ impl Run<'_> {
             for entry in variant.manifest.entries() {
                 let Some(group) = entry.hardlink else { continue };
                 let place = self.place(&subject.name, entry, &mut resolver);
-                let Some((inode, sight)) = scene.inode(&place).zip(scene.at(&place)) else { continue };
+                let Some(sight) = scene.at(&place) else { continue };
+                let Seen::There(inode) = sight.seen else { continue };
                 if *groups.entry(group).or_insert(inode.id) != inode.id && self.is_clean(variant, entry, &place, sight) {
                     let why = "a file of its own instead of another name of the same file; all of it is as attested";
                     let finding = Finding::new(Kind::Explained, why);
@@ -92,7 +93,7 @@ impl Run<'_> {
     }
 }
 
-fn is_as_observed(observed: &Observed, sight: Sight<'_>) -> bool {
+pub(super) fn is_as_observed(observed: &Observed, sight: Sight<'_>) -> bool {
     let Seen::There(inode) = sight.seen else { return false };
     match (&inode.node, sight.read) {
         (SeenNode::Link(target), _) => {

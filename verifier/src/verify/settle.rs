@@ -5,32 +5,38 @@ use std::os::fd::AsFd as _;
 use attest::manifest::{Entry, Node};
 use package::installed::Installed;
 
-use super::{Run, applies, maker, name_of};
+use super::{Run, maker, name_of};
 use crate::compare::Sight;
 use crate::finding::{Class, Finding, Kind, printable};
-use crate::scene::{Claimed, Scene, Spots};
+use crate::parallel;
+use crate::scene::{Claimed, Scene, Spot, Spots};
 use crate::subject::Subject;
 use crate::survey::{Resolver, Seen};
 
 impl Run<'_> {
     /// Compares every place with all that claim it: one claim that fits is enough, as for files that several packages share or that
     /// one took over from another.
-    pub(super) fn judge(&mut self, spots: &Spots, scene: &Scene) {
-        for (place, spot) in spots {
-            let Some(sight) = scene.at(place) else { continue };
-            let claims: Vec<Claimed> = spot.claims.iter().copied().filter(|claim| self.chosen[claim.subject] == claim.variant).collect();
-            if claims.is_empty() {
-                continue;
-            }
-            let mut results: Vec<(Claimed, Vec<Finding>)> = Vec::with_capacity(claims.len());
-            for claim in claims {
-                let variant = &self.subjects[claim.subject].variants[claim.variant];
-                let entry = &variant.manifest.entries()[claim.entry];
-                results.push((claim, self.compare(variant, entry, place, sight)));
-            }
-            let found = self.settle(place, sight, results);
+    pub(super) fn judge(&mut self, spots: &Spots<'_>, scene: &Scene<'_>) {
+        let numbers: Vec<usize> = (0..spots.len()).collect();
+        let is_odd = |number: &usize| self.claims(spots.spot(*number)).any(|claim| self.is_odd(claim, scene.sight(*number)));
+        let odd = parallel::in_parts(&numbers, self.threads, |part| part.iter().copied().filter(is_odd).collect());
+        for number in odd {
+            let (spot, sight) = (spots.spot(number), scene.sight(number));
+            let compare = |claim: Claimed| (claim, self.compare(self.variant(claim), self.entry(claim), spot.place(), sight));
+            let results: Vec<(Claimed, Vec<Finding>)> = self.claims(spot).map(compare).collect();
+            let found = self.settle(spot.place(), sight, results);
             self.findings.extend(found);
         }
+    }
+
+    /// The claims of a place by the variants that fit.
+    pub(super) fn claims(&self, spot: Spot<'_>) -> impl Iterator<Item = Claimed> {
+        spot.claims().filter(|claim| self.chosen[claim.subject as usize] == claim.variant as usize)
+    }
+
+    /// Whether there may be something to tell.
+    fn is_odd(&self, claim: Claimed, sight: Sight<'_>) -> bool {
+        self.diversion(claim).is_some() || !self.is_exact(self.entry(claim), sight)
     }
 
     /// The findings of a place, from what each claim says of it.
@@ -44,7 +50,7 @@ impl Run<'_> {
             let (claim, findings) = &results[position];
             let mut found = self.decorate(*claim, place, findings.clone());
             if let Some((other, _)) = results.iter().find(|(_, findings)| !clean(findings)) {
-                let why = format!("as attested for {}, which puts it here too", self.subjects[claim.subject].label);
+                let why = format!("as attested for {}, which puts it here too", self.subject(*claim).label);
                 found.extend(self.decorate(*other, place, vec![Finding::new(Kind::Explained, why)]));
             }
             return found;
@@ -58,7 +64,7 @@ impl Run<'_> {
                 vec![Finding::new(Kind::Explained, format!("as attested for {owner}, which took it over"))],
             );
         }
-        let own = self.subjects[claim.subject].label.clone();
+        let own = self.subject(claim).label.clone();
         let others: Vec<&Installed> = self.database.owners_of(place).filter(|installed| installed.to_string() != own).collect();
         if let Some(unclear) = self.unclear(&others) {
             return self.decorate(claim, place, vec![unclear]);
@@ -83,13 +89,13 @@ impl Run<'_> {
     /// The claim of the package that the database calls the owner; else the first.
     fn responsible(&self, place: &[u8], mut results: Vec<(Claimed, Vec<Finding>)>) -> (Claimed, Vec<Finding>) {
         let owners: Vec<String> = self.database.owners_of(place).map(Installed::to_string).collect();
-        let position = results.iter().position(|(claim, _)| owners.contains(&self.subjects[claim.subject].label)).unwrap_or(0);
+        let position = results.iter().position(|(claim, _)| owners.contains(&self.subject(*claim).label)).unwrap_or(0);
         results.swap_remove(position)
     }
 
     /// Another installed package whose attested content this is.
     fn other_owner(&mut self, claim: Claimed, place: &[u8], sight: Sight<'_>) -> Option<String> {
-        let own = self.subjects[claim.subject].label.clone();
+        let own = self.subject(claim).label.clone();
         let owners: Vec<&Installed> = self.database.owners_of(place).filter(|installed| installed.to_string() != own).collect();
         owners.into_iter().find(|installed| self.fits_package(installed, place, sight)).map(Installed::to_string)
     }
@@ -100,7 +106,7 @@ impl Run<'_> {
         let mut resolver = Resolver::new(self.top.as_fd());
         let Some(subject) = self.others.get(&installed.to_string()) else { return false };
         subject.variants.iter().any(|variant| {
-            let same = |entry: &&Entry| entry.path.ends_with(name_of(place)) && self.place(&subject.name, entry, &mut resolver) == place;
+            let same = |entry: &&Entry| entry.path.ends_with(name_of(place)) && *self.place(&subject.name, entry, &mut resolver) == *place;
             let entry = variant.manifest.entries().iter().skip(1).find(same);
             entry.is_some_and(|entry| {
                 self.is_clean(variant, entry, place, sight) && matches!(entry.node, Node::File { .. } | Node::Link(_) | Node::Dir)
@@ -109,28 +115,21 @@ impl Run<'_> {
     }
 
     fn decorate(&self, claim: Claimed, place: &[u8], findings: Vec<Finding>) -> Vec<Finding> {
-        let subject = &self.subjects[claim.subject];
-        let variant = &subject.variants[claim.variant];
-        let entry = &variant.manifest.entries()[claim.entry];
-        let path = [b"/", entry.path.as_slice()].concat();
-        let diverted = self.diversions.get(entry.path.as_slice()).filter(|diversion| applies(diversion, &subject.name));
+        let path = [b"/", self.entry(claim).path.as_slice()].concat();
+        let diverted = self.diversion(claim);
         let finish = |mut finding: Finding| {
             if diverted.is_some() {
                 finding.why = format!("{} (diverted to /{})", finding.why, printable(place));
             }
-            finding.of(&subject.label).at(&path).attested(&variant.attested)
+            finding.of(&self.subject(claim).label).at(&path).attested(&self.variant(claim).attested)
         };
         findings.into_iter().map(finish).collect()
     }
 
     /// A note that an entry was found where a diversion put it.
     fn diverted(&self, place: &[u8], claim: Option<Claimed>) -> Vec<Finding> {
-        let Some(claim) = claim else { return Vec::new() };
-        let subject = &self.subjects[claim.subject];
-        let entry = &subject.variants[claim.variant].manifest.entries()[claim.entry];
-        let Some(diversion) = self.diversions.get(entry.path.as_slice()).filter(|diversion| applies(diversion, &subject.name)) else {
-            return Vec::new();
-        };
+        let found = claim.and_then(|claim| Some((claim, self.diversion(claim)?)));
+        let Some((claim, diversion)) = found else { return Vec::new() };
         let why = format!("as attested, moved away by {}", maker(diversion));
         self.decorate(claim, place, vec![Finding::new(Kind::Explained, why)])
     }
