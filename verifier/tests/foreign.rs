@@ -1,5 +1,5 @@
-//! Roots of other package managers than dpkg, with packages that the real rpm and pacman installed: no false alarm, and each manipulation
-//! gets its verdict. Needs root, rpmbuild, rpm, pacman, bsdtar, setcap and python3.
+//! Roots of other package managers than dpkg, with packages that the real rpm and pacman installed, and one laid out as apk does: no false
+//! alarm, and each manipulation gets its verdict. Needs root, rpmbuild, rpm, pacman, bsdtar, setcap and python3.
 
 mod world;
 
@@ -29,10 +29,10 @@ const fn case(name: &'static str, change: &'static str, found: &'static [&'stati
 /// Builders attest packages of every kind, of a vendor that is named once for each.
 fn world() -> World {
     let world = World::with_roles(|roles| {
-        for kind in ["rpm", "alpm"] {
+        for kind in ["rpm", "alpm", "apk"] {
             roles.vendors.push(Vendor { kind: kind.into(), namespace: "example".into(), origin: "Example".into() });
         }
-        let scopes = ["pkg:deb/debian/*", "pkg:rpm/example/*", "pkg:alpm/example/*"];
+        let scopes = ["pkg:deb/debian/*", "pkg:rpm/example/*", "pkg:alpm/example/*", "pkg:apk/example/*"];
         let names = ["builder-1", "builder-2", "builder-3"];
         roles.builders =
             names.iter().map(|name| RoleKey::active(world::key(name, KeyKind::Ed25519).key().clone(), &scopes).unwrap()).collect();
@@ -362,4 +362,81 @@ const PACMAN_CASES: &[Case] = &[
     case("database's directory renamed alone", "cd var/lib/pacman/local; mv sample-* sample-1:0.9-1", &[], 16),
     case("database emptied", "rm -r var/lib/pacman/local/sample-*", &[], 16),
     case("pacman at work", "touch var/lib/pacman/db.lck", &[], 12),
+];
+
+/// What apk would have made of a package, by hand: there is no apk where this runs.
+const ALPINE: &str = r"
+cd root
+bsdtar --numeric-owner -xpf ../good.apk; rm -f .PKGINFO .SIGN* .post-install .trigger
+printf 'games:x:35:35::/:/bin/sh\n' >>etc/passwd
+mkdir -p lib/apk/db; echo 3.20.3 >etc/alpine-release
+printf '%s\n' C:Q1x= P:sample V:1.0-r2 A:x86_64 F:etc R:sample.conf F:etc/apk R:keep F:etc/init.d R:sample a:0:0:755 F:usr F:usr/bin R:hard R:link R:sample \
+    F:usr/share F:usr/share/man F:usr/share/man/man1 R:sample.1.gz F:var F:var/sample M:35:12:2750 '' >lib/apk/db/installed
+";
+
+#[test]
+fn an_apk_root() {
+    let dir = built("build-apk.py");
+    sh(dir.path(), ALPINE);
+    let package = package::apk::read(File::open(dir.path().join("good.apk")).unwrap(), &Limits::default()).unwrap();
+    let identity = &package.identity;
+    let purl = |branch: &str| Purl::apk("example", &identity.name, &identity.version, &identity.architecture, Some(branch)).unwrap();
+    let root = dir.path().join("root");
+    let mut world = world();
+    // The same version of another branch is another package.
+    world.claim("builder-1", &purl("v3.19"), &package.manifest);
+    world.claim("builder-2", &purl("v3.19"), &package.manifest);
+    world.fill_cache(world.head());
+    let outcome = world.verify(&root);
+    assert_eq!((outcome.status, outcome.findings(false)), (2, vec!["unattested sample 1.0-r2 x86_64".to_owned()]), "{outcome:?}");
+    for builder in ["builder-1", "builder-2"] {
+        world.claim(builder, &purl("v3.20"), &package.manifest);
+    }
+    world.fill_cache(world.head());
+    let outcome = world.verify(&root);
+    assert_eq!((outcome.status, outcome.findings(true)), (0, Vec::new()), "{outcome:?}");
+    try_all(&world, &root, APK_CASES);
+    let list = world.path("expected");
+    for (text, status, found) in [("1.0_rc1-r5", 0, Vec::new()), ("1.0_p1-r0", 1, vec!["rolled-back sample 1.0_p1-r0".to_owned()])] {
+        fs::write(&list, format!("sample {text}\n")).unwrap();
+        let arguments = ["verify", "--all", "--json", "--root", root.to_str().unwrap(), "--expect", list.to_str().unwrap()];
+        let outcome = world.tally(&arguments);
+        assert_eq!((outcome.status, outcome.findings(false)), (status, found), "{outcome:?}");
+    }
+}
+
+const APK_CASES: &[Case] = &[
+    case("program changed", "printf 'A program' >usr/bin/sample", &["modified /usr/bin/hard", "modified /usr/bin/sample"], 1),
+    case(
+        "size and time kept",
+        "touch -r etc/apk/keep t; printf y >etc/apk/keep; touch -r t etc/apk/keep; rm t",
+        &["modified /etc/apk/keep"],
+        1,
+    ),
+    case("appended to", "echo >>etc/init.d/sample", &["modified /etc/init.d/sample"], 1),
+    case("cut", "truncate -s 3 usr/share/man/man1/sample.1.gz", &["modified /usr/share/man/man1/sample.1.gz"], 1),
+    case("mode", "chmod 777 etc/init.d/sample", &["mode /etc/init.d/sample"], 1),
+    case("setuid added", "chmod u+s etc/init.d/sample", &["mode /etc/init.d/sample"], 1),
+    case("owner of a directory", "chown 0 var/sample; chmod 2750 var/sample", &["owner /var/sample"], 1),
+    case("group of a directory", "chgrp 0 var/sample; chmod 2750 var/sample", &["owner /var/sample"], 1),
+    case("capability added", "setcap cap_setuid=ep etc/init.d/sample", &["capability /etc/init.d/sample"], 1),
+    case("link leads elsewhere", "ln -sfn sample usr/bin/link", &["modified /usr/bin/link"], 1),
+    case("directory for a file", "rm etc/init.d/sample; mkdir etc/init.d/sample", &["modified /etc/init.d/sample"], 1),
+    case("pipe for a file", "rm etc/init.d/sample; mkfifo etc/init.d/sample", &["modified /etc/init.d/sample"], 1),
+    case("program missing", "rm usr/bin/link", &["missing /usr/bin/link"], 1),
+    case("documentation removed", "rm usr/share/man/man1/sample.1.gz", &[], 0),
+    case("configuration edited, .apk-new beside it", "echo x >>etc/sample.conf; echo y >etc/sample.conf.apk-new", &[], 0),
+    case("configuration of apk edited", "echo x >>etc/apk/keep", &["modified /etc/apk/keep"], 1),
+    case("hard link broken, content kept", "cp -p usr/bin/hard t; mv t usr/bin/hard", &[], 0),
+    case("version rolled back in the database", "sed -i 's/^V:.*/V:0.9-r0/' lib/apk/db/installed", &["unattested sample 0.9-r0 x86_64"], 2),
+    case("another release said", "echo 3.21.0 >etc/alpine-release", &["unattested sample 1.0-r2 x86_64"], 2),
+    case(
+        "a file taken out of the list",
+        "sed -i '/^R:sample$/d' lib/apk/db/installed; echo >>etc/init.d/sample",
+        &["modified /etc/init.d/sample"],
+        1,
+    ),
+    case("database emptied", ": >lib/apk/db/installed", &[], 16),
+    case("database cut", "truncate -s -3 lib/apk/db/installed", &[], 16),
+    case("database that leads elsewhere", "echo F:../x >>lib/apk/db/installed", &[], 16),
 ];
