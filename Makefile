@@ -6,12 +6,13 @@ SOAK_SECONDS ?= 120
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 TOOLS = cc podman runc debootstrap mmdebstrap minisign bsdtar mtree strace faketime gpgv gpg apt-ftparchive dpkg-deb python3 systemd-analyze unshare setcap curl xz zstd ip rpmbuild rpm2cpio pacman ssh-agent openssl
 
-.PHONY: help build demo acceptance gate gates repo-states interop distros test lint unit no-std fuzz soak crash bench bench-large bench-fsck bench-verify bench-foreign bench-builder audit-large gossip rebuilds deps clean
+.PHONY: help build demo acceptance root-300 gate gates repo-states interop distros test lint unit no-std fuzz soak crash bench bench-large bench-fsck bench-verify bench-foreign bench-builder audit-large gossip rebuilds deps clean
 
 help:
 	@echo "make demo    the main job on real packages: log, witnesses, builders, verdicts"
 	@echo "make acceptance  every package of a whole root through real builders, then flipped bytes: a quarter of an hour"
 	@echo "make repo-states  six promises about repositories, kept and broken before a real zypper: two minutes"
+	@echo "make root-300  a bootstrapped Debian root of more than 300 packages, all attested, and each of many manipulations of it: a quarter of an hour"
 	@echo "make gate    apt inside a bootstrapped Debian root, stopped and let through: a few minutes"
 	@echo "make gates   dnf 4 and 5, zypper and pacman inside roots of Debian 12 and sid: a quarter of an hour"
 	@echo "make interop litewitness, Sunlight, Tessera, sigsum and the Go tools against ours, in a Debian root: minutes the first time"
@@ -43,6 +44,10 @@ demo: build
 
 acceptance: build
 	$(CARGO) test --release --locked --package e2e --test acceptance -- --ignored --nocapture
+
+# A bootstrapped root is kept below target/roots, or TALLY_ROOTS.
+root-300: deps
+	$(CARGO) test --release --locked -p tally --test whole -- --ignored --nocapture
 
 gate: deps
 	$(CARGO) test --locked -p tally --test gate -- --ignored --nocapture
@@ -99,7 +104,8 @@ crash: deps
 	$(CARGO) test --locked -p tally-witness --test power --test crash -- --nocapture
 
 # How long this machine's own packages take, beside what only reads or hashes the same files; the claims are made on the spot.
-bench-verify:
+bench-verify: deps
+	@.ci/deps debsums openssl
 	@mkdir -p $(TARGET)/bench
 	@VERIFY_BENCH_SLOW=1 $(CARGO) bench --locked -q -p tally --bench verify | tee $(TARGET)/bench/verify.json
 
