@@ -64,7 +64,7 @@ impl Walk {
 /// Libraries, kernel modules, modules of python and perl, by their names.
 fn is_loaded(name: &[u8]) -> bool {
     let ends = [&b".so"[..], b".ko", b".ko.xz", b".ko.zst", b".ko.gz", b".py", b".pyc", b".pth", b".pm", b"ld.so.preload"];
-    ends.iter().any(|end| name.ends_with(end)) || name.windows(4).any(|part| part == b".so.")
+    ends.iter().any(|end| name.ends_with(end)) || name.windows(5).any(|part| part.starts_with(b".so.") && part[4].is_ascii_digit())
 }
 
 /// Where shells look for programs.
@@ -109,6 +109,7 @@ mod tests {
         write("opt/own/bin/program", 0o755);
         write("etc/ld.so.preload", 0o644);
         write("etc/passwd", 0o644);
+        write("etc/ld.so.cache", 0o644);
         symlink("usr/bin", dir.path().join("bin")).unwrap();
         symlink("/opt/own/bin/program", dir.path().join("usr/bin/link")).unwrap();
         symlink("/opt", dir.path().join("usr/lib/elsewhere")).unwrap();
