@@ -380,6 +380,8 @@ if [ ! -e "$root.debs/ready" ]; then
     cd "$root.debs"
     dpkg-query --admindir="$root/var/lib/dpkg" -W -f '${Package}:${Architecture}=${Version}\n' | sed 's/:all=/=/' >names
     xargs apt-get -qq -o Dir="$root" -o Dir::State::status="$root/var/lib/dpkg/status" -o APT::Sandbox::User=root download <names >&2
+    # Copied from this machine, where they may have any mode.
+    chmod 644 "$root"/etc/{hostname,hosts,resolv.conf} 2>/dev/null || true
     touch ready
 fi
 echo "$root"
