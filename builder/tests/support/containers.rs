@@ -47,18 +47,30 @@ impl Builder {
         super::tally_builder(&arguments, 900)
     }
 
-    /// What is in the spool, by kind and package URL.
-    pub fn said(&self) -> BTreeMap<(&'static str, String), Vec<u8>> {
-        let mut said = BTreeMap::new();
+    /// What is in the spool: statements, each with its bytes.
+    pub fn spooled(&self) -> Vec<(Statement, Vec<u8>)> {
         let is_envelope = |path: &PathBuf| path.extension().is_some_and(|end| end == "json");
-        for path in fs::read_dir(self.dir.join("spool")).unwrap().flatten().map(|entry| entry.path()).filter(is_envelope) {
+        let read = |path: PathBuf| {
             let envelope = Envelope::parse(&fs::read(path).unwrap()).unwrap();
             envelope.verify().unwrap();
-            let statement = Statement::parse(envelope.payload()).unwrap();
-            let before = said.insert((statement.kind().short_name(), statement.subject.name), envelope.payload().to_vec());
+            (Statement::parse(envelope.payload()).unwrap(), envelope.payload().to_vec())
+        };
+        fs::read_dir(self.dir.join("spool")).unwrap().flatten().map(|entry| entry.path()).filter(is_envelope).map(read).collect()
+    }
+
+    /// The same by kind and package URL, each once.
+    pub fn said(&self) -> BTreeMap<(&'static str, String), Vec<u8>> {
+        let mut said = BTreeMap::new();
+        for (statement, payload) in self.spooled() {
+            let before = said.insert((statement.kind().short_name(), statement.subject.name), payload);
             assert!(before.is_none(), "said twice");
         }
         said
+    }
+
+    /// What of it is about packages, and not about repositories.
+    pub fn said_of_packages(&self) -> BTreeMap<(&'static str, String), Vec<u8>> {
+        self.said().into_iter().filter(|((kind, _), _)| *kind != "repository-state/v1").collect()
     }
 
     /// The pinned image's ID.
