@@ -31,6 +31,13 @@ fn size(url: &str) -> u64 {
     block_on(client::LogClient::new(url).unwrap().checkpoint()).unwrap().unwrap().tree().size
 }
 
+/// Whether the log had its head cosigned since it started. It does so before it takes the first entries.
+fn has_published(log: &Program) -> bool {
+    let metrics = Command::new("curl").args(["-sf", &format!("{}/metrics", log.url())]).output().unwrap().stdout;
+    let metrics = String::from_utf8(metrics).unwrap();
+    metrics.lines().any(|line| line.strip_prefix("tally_log_published_timestamp_seconds ").is_some_and(|at| at != "0"))
+}
+
 #[test]
 fn a_restored_backup_reads_on_and_signs_nothing() {
     let mut world = World::start();
@@ -96,7 +103,7 @@ fn of_two_running_clones_one_stops_and_its_fork_is_published_nowhere() {
     copy(&world.at("log"), &world.at("clone"));
     world.start_log();
     let clone = world.try_start_log("clone").unwrap();
-    wait_until(|| clone.said().contains("taking entries"));
+    wait_until(|| has_published(&clone));
     assert_eq!(claim(&world, "2").unwrap(), 2);
     let first = world.log.replace(clone);
     assert_eq!(claim(&world, "another-2").unwrap_err().status(), Some(503));
