@@ -29,6 +29,16 @@ impl Disk {
         Ok(())
     }
 
+    /// Refuses if less than the reserve is free and stays so for a while: what a container wrote takes room until the last of its processes
+    /// is gone, and that can be later than its removal.
+    pub(super) async fn settled(&self) -> Result<(), PodmanError> {
+        let deadline = tokio::time::Instant::now() + SETTLING;
+        while self.check().is_err() && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(INTERVAL).await;
+        }
+        self.check()
+    }
+
     /// Ends when less than the reserve is free; never otherwise.
     pub(super) async fn full(&self) -> PodmanError {
         loop {
@@ -88,6 +98,8 @@ const MAX_EXPORT: u64 = 64 << 30;
 const MAX_PATHS: usize = 1_000_000;
 /// A fast disk takes a gigabyte in this time: as much as is kept free where nothing else is configured.
 const INTERVAL: Duration = Duration::from_millis(250);
+/// How long room that has been given up may take to be free.
+const SETTLING: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

@@ -184,7 +184,7 @@ impl Podman {
     /// # Errors
     /// If nothing works.
     pub async fn adapt(&mut self, image: &str) -> Result<(), PodmanError> {
-        self.disk.check()?;
+        self.disk.settled().await?;
         let mut last = String::new();
         for runtime in self.service.runtimes(&self.settings) {
             if !self.service.uses(runtime.as_deref()) {
