@@ -170,8 +170,11 @@ fn killed_at_any_moment_it_neither_loses_nor_repeats() {
         println!("killed after {} ms with {} entries in the log", moment.as_millis(), logged(&log).len());
     }
     let packages = 4 + kills / 2;
-    let running = Running::start(&builder, &[]);
+    let mut running = Running::start(&builder, &["--metrics", "127.0.0.1:0"]);
+    let address = running.says("metrics at http://").split('/').nth(2).unwrap().to_owned();
     wait_for("every entry", || logged(&log).len() >= 3 * packages);
+    // Where the last kill came after everything was said, there is still to be cleaned up.
+    wait_for("a round", || metric(&address, "tally_builder_look_time_seconds") > 0.0);
     running.end();
     let said = logged(&log);
     let distinct: BTreeSet<_> = said.iter().collect();
