@@ -4,6 +4,9 @@
 use libfuzzer_sys::fuzz_target;
 
 #[allow(dead_code)]
+#[path = "../../log-server/src/layout.rs"]
+mod layout;
+#[allow(dead_code)]
 #[path = "../../log-server/src/stage.rs"]
 mod stage;
 
