@@ -93,6 +93,10 @@ fn read_parts(reader: impl Read, limits: &Limits, package: &mut Option<String>) 
     if let Some(tag) = header.repeated() {
         return Err(Refusal::Tag(tag, "stands twice"));
     }
+    let is_format_6 = is_format_6(&header)?;
+    if is_format_6 && announced.is_none() {
+        return Err(Refusal::Header("a package of format 6 without its header's SHA-256"));
+    }
     if header.text(SOURCE_RPM)?.is_none() {
         return Err(Refusal::Source);
     }
@@ -100,9 +104,9 @@ fn read_parts(reader: impl Read, limits: &Limits, package: &mut Option<String>) 
     *package = Some(identity.to_string());
     let records = files::parse(&header, limits)?;
     let mut hashing = Hashing::new(&mut whole, limits.package);
-    let contents = payload::read(&mut hashing, &header, &records, limits)?;
+    let contents = payload::read(&mut hashing, &header, &records, limits, is_format_6)?;
     let (_, payload) = hashing.finish();
-    check_payload_digest(&header, &payload)?;
+    check_payload_digest(&header, &payload, is_format_6)?;
     let (size, sha256) = whole.finish();
     let manifest = files::manifest(&records, sha256, &contents)?;
     Ok(RpmPackage { identity, header: digest, payload, sha256, size, manifest })
@@ -126,9 +130,19 @@ fn read_lead(reader: &mut impl Read) -> Result<(), Refusal> {
     }
 }
 
-fn check_payload_digest(header: &Header, payload: &Hash) -> Result<(), Refusal> {
+/// Whether it is of format 6; of format 4 where it does not say.
+fn is_format_6(header: &Header) -> Result<bool, Refusal> {
+    match header.numbers(FORMAT, 32)?.as_slice() {
+        [] | [4] => Ok(false),
+        [6] => Ok(true),
+        _ => Err(Refusal::Tag(FORMAT, "names a format other than 4 and 6")),
+    }
+}
+
+fn check_payload_digest(header: &Header, payload: &Hash, is_needed: bool) -> Result<(), Refusal> {
     let algorithm = header.numbers(PAYLOAD_ALGORITHM, 32)?.first().copied();
     match header.texts(PAYLOAD_SHA256)?.first() {
+        None if is_needed => Err(Refusal::Tag(PAYLOAD_SHA256, "is missing")),
         Some(digest) if algorithm.is_none_or(|algorithm| algorithm == 8) && *digest != payload.to_hex().as_bytes() => {
             Err(disagrees(b"", "the payload's digest"))
         }
@@ -149,3 +163,4 @@ const ARCH: u32 = 1022;
 const SOURCE_RPM: u32 = 1044;
 const PAYLOAD_SHA256: u32 = 5092;
 const PAYLOAD_ALGORITHM: u32 = 5093;
+const FORMAT: u32 = 5114;

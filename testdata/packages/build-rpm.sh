@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Builds small rpm packages into a directory: sample-gzip.rpm, sample-xz.rpm, sample-zstd.rpm,
 # installable.rpm, many.rpm, empty.rpm and source.rpm, which is a source package.
-# usage: build-rpm.sh DIRECTORY     needs rpmbuild
+# usage: build-rpm.sh DIRECTORY [FORMAT]     needs rpmbuild; FORMAT is 4 or 6, where rpmbuild knows more than one
 set -eu
+format=${2:-}
 mkdir -p "$1" && cd "$1"
 umask 022
 export LC_ALL=C
@@ -10,7 +11,8 @@ export LC_ALL=C
 build() { # output-name spec payload arguments...
     rpmbuild --quiet "$4" --target x86_64-linux --define "_topdir $PWD/top" --define "_rpmdir $PWD" --define "_srcrpmdir $PWD" \
         --define "_build_name_fmt $1.rpm" --define "_rpmfilename $1.rpm" --define "_binary_payload $3" --define "__os_install_post %{nil}" \
-        --define "_invalid_encoding_terminates_build 0" --define "_build_id_links none" --define "debug_package %{nil}" "$2" >build.log 2>&1 ||
+        --define "_invalid_encoding_terminates_build 0" --define "_build_id_links none" --define "debug_package %{nil}" \
+        ${format:+--define "_rpmformat $format"} "$2" >build.log 2>&1 ||
         { cat build.log; exit 1; }
 }
 

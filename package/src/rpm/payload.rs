@@ -14,8 +14,15 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::io::Read;
 
-/// The SHA-256 of each file's content, as the archive has it; all else is compared with the header.
-pub(super) fn read<R: Read>(reader: R, header: &Header, records: &[FileRecord], limits: &Limits) -> Result<Vec<Option<Hash>>, Refusal> {
+/// The SHA-256 of each file's content, as the archive has it; all else is compared with the header. In an archive that must be `numbered`, no
+/// entry has a path.
+pub(super) fn read<R: Read>(
+    reader: R,
+    header: &Header,
+    records: &[FileRecord],
+    limits: &Limits,
+    numbered: bool,
+) -> Result<Vec<Option<Hash>>, Refusal> {
     let text =
         |tag, absent: &'static str| Ok::<_, Refusal>(String::from_utf8_lossy(header.text(tag)?.unwrap_or(absent.as_bytes())).into_owned());
     let format = text(PAYLOAD_FORMAT, "cpio")?;
@@ -35,6 +42,9 @@ pub(super) fn read<R: Read>(reader: R, header: &Header, records: &[FileRecord], 
     let mut payload = Payload::new(records, header)?;
     let mut archive = cpio::Reader::new(&mut decoder, limits.path);
     while let Some(entry) = archive.next_entry()? {
+        if numbered && matches!(entry, Entry::Named { .. }) {
+            return Err(Refusal::Payload("an entry by its path in a package of format 6"));
+        }
         payload.take(&entry, &mut archive)?;
     }
     if !decoder.get_mut().at_end_of_input()? {

@@ -82,3 +82,42 @@ pub fn holds_for(manifest: &Manifest, directory: &Path) {
     }
     assert!(found > 0 || manifest.entries().len() == 1, "nothing was compared");
 }
+
+/// The root of a Debian suite, to be changed at will: what is written lies beside the one that is kept.
+pub struct Suite {
+    dir: tempfile::TempDir,
+}
+
+impl Suite {
+    /// With these packages, bootstrapped if nobody did so before. Needs root.
+    pub fn new(suite: &str, packages: &str) -> Self {
+        let base = text(Command::new(repository(".ci/root")).args([suite, packages]));
+        let dir = tempfile::tempdir().unwrap();
+        let script = "mkdir upper work root && mount -t overlay overlay -o lowerdir=\"$1\",upperdir=upper,workdir=work root && rm -f root/dev/null && mknod -m 666 root/dev/null c 1 3";
+        run(Command::new("sh").args(["-euc", script, "-", base.trim()]).current_dir(dir.path()));
+        Self { dir }
+    }
+
+    /// Where it is.
+    pub fn root(&self) -> PathBuf {
+        self.dir.path().join("root")
+    }
+
+    /// A program of it, which runs inside.
+    pub fn program(&self, name: &str) -> Command {
+        let mut command = Command::new("chroot");
+        command.arg(self.root()).arg(name).env("LC_ALL", "C").env("HOME", "/root");
+        command
+    }
+}
+
+impl Drop for Suite {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg("-l").arg(self.root()).status();
+        assert!(unmounted.is_ok_and(|status| status.success()) || std::thread::panicking());
+    }
+}
+
+/// Debian's newest rpm, with what else tests of other package managers want of it: one root for all of them.
+pub const SID: [&str; 2] =
+    ["sid", "zypper,dnf,dnf5,python3-libdnf5-python-plugins-loader,pacman-package-manager,makepkg,createrepo-c,rpm,zstd,libarchive-tools"];
