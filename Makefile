@@ -4,9 +4,9 @@ CARGO ?= cargo
 FUZZ_SECONDS ?= 60
 SOAK_SECONDS ?= 120
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
-TOOLS = cc podman runc debootstrap mmdebstrap minisign bsdtar mtree strace faketime gpgv gpg apt-ftparchive dpkg-deb python3 systemd-analyze unshare setcap curl xz zstd ip rpmbuild rpm2cpio pacman ssh-agent openssl
+TOOLS = cc podman runc debootstrap mmdebstrap minisign bsdtar mtree strace faketime gpgv gpg apt-ftparchive dpkg-deb python3 systemd-analyze unshare setcap curl xz zstd ip rpmbuild rpm2cpio pacman db_load ssh-agent openssl
 
-.PHONY: help build demo acceptance root-300 gate gates repo-states interop distros test lint unit no-std fuzz soak crash bench bench-large bench-fsck bench-verify bench-foreign bench-builder audit-large gossip rebuilds deps clean
+.PHONY: help build demo acceptance root-300 gate gates roots repo-states interop distros test lint unit no-std fuzz soak crash bench bench-large bench-fsck bench-verify bench-foreign bench-builder audit-large gossip rebuilds deps clean
 
 help:
 	@echo "make demo    the main job on real packages: log, witnesses, builders, verdicts"
@@ -15,6 +15,7 @@ help:
 	@echo "make root-300  a bootstrapped Debian root of more than 300 packages, all attested, and each of many manipulations of it: a quarter of an hour"
 	@echo "make gate    apt inside a bootstrapped Debian root, stopped and let through: a few minutes"
 	@echo "make gates   dnf 4 and 5, zypper and pacman inside roots of Debian 12 and sid: a quarter of an hour"
+	@echo "make roots   packages and databases of Debian's newest rpm in both formats and all kinds: minutes"
 	@echo "make interop litewitness, Sunlight, Tessera, sigsum and the Go tools against ours, in a Debian root: minutes the first time"
 	@echo "make distros dnf, zypper and pacman of two Debian suites, with repositories made by their own tools; the service killed again and again"
 	@echo "make test    lint, the core without std, all tests"
@@ -55,6 +56,10 @@ gate: deps
 # A table of what is expected and seen. The roots are kept below target/roots.
 gates: deps
 	$(CARGO) test --locked -p tally --test gates -- --ignored --nocapture --test-threads=2
+
+# Roots and packages of other package managers, of two generations. The Debian roots are kept below target/roots.
+roots: deps
+	$(CARGO) test --locked -p package --test rpm --test rpmdb -- --ignored --nocapture
 
 interop: deps
 	CARGO="$(CARGO)" .ci/interop

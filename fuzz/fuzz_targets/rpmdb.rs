@@ -3,6 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use package::root::Root;
+use package::rpmdb::{Kind, Place};
 
 fuzz_target!(|bytes: &[u8]| {
     let directory = tempfile::tempdir().expect("a temporary directory");
@@ -13,6 +14,6 @@ fuzz_target!(|bytes: &[u8]| {
     std::fs::write(place.join("rpmdb.sqlite"), database).expect("it is ours");
     std::fs::write(place.join("rpmdb.sqlite-wal"), log).expect("it is ours");
     let root = Root::open(directory.path()).expect("it is there");
-    let read = || package::rpmdb::read(&root, "var/lib/rpm");
+    let read = || package::rpmdb::read(&root, Place { directory: "var/lib/rpm", kind: Kind::Sqlite });
     assert_eq!(read(), read());
 });

@@ -1,15 +1,16 @@
-//! Databases written by the real rpm: `rpm -qa` must say the same about them as we do, with a write-ahead log and without.
+//! Databases of all three kinds: `rpm -qa` must say the same about them as we do. SQLite's (with a write-ahead log and without) and ndb's are
+//! written by the real rpm, Berkeley's by the library itself, since no rpm of today writes them.
 
 mod support;
 
 use package::root::Root;
 use package::rpm::FileState;
-use package::rpmdb::{InstalledRpm, RpmdbError, place, read};
+use package::rpmdb::{InstalledRpm, Kind, Place, RpmdbError, place, read};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use support::{have, repository, run, text};
+use support::{SID, Suite, have, repository, run, text};
 
 fn packages(root: &Path) -> Result<Vec<InstalledRpm>, RpmdbError> {
     let root = Root::open(root).unwrap();
@@ -22,8 +23,8 @@ fn sh(directory: &Path, script: &str) {
 
 #[test]
 fn databases_of_the_real_rpm() {
-    if !["rpmbuild", "rpm", "python3"].into_iter().all(have) || !rustix::process::geteuid().is_root() {
-        eprintln!("SKIPPED: needs root, rpm and python3, so this test proves NOTHING here");
+    if !["rpmbuild", "rpm", "python3", "db_load"].into_iter().all(have) || !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: needs root, rpm, python3 and db_load, so this test proves NOTHING here");
         return;
     }
     let directory = tempfile::tempdir().unwrap();
@@ -34,20 +35,107 @@ fn databases_of_the_real_rpm() {
     as_rpm_says(&root);
     states(&root);
     a_log_counts(&root);
-    damaged_ones_are_refused(&root);
+    damaged_ones_are_refused(&root, SQLITE);
+    for (page, order) in [("512", "1234"), ("4096", "4321"), ("4096", "1234"), ("65536", "4321")] {
+        let old = berkeley(&root, page, order);
+        let ask = |format: &str| rpm(old.path(), &["--define", "_db_backend bdb_ro", "-qa", "--qf", format]);
+        same_as(old.path(), &ask(ABOUT));
+        if page == "512" {
+            damaged_ones_are_refused(old.path(), BDB);
+        }
+    }
     places(&root);
 }
 
-fn as_rpm_says(root: &Path) {
-    let ask = |format: &str| text(Command::new("rpm").arg("--root").arg(root).args(["--dbpath", "/var/lib/rpm", "-qa", "--qf", format]));
-    let about = ask("%{NAME} %{EPOCHNUM} %{VERSION}-%{RELEASE} %{ARCH} %{SHA256HEADER}\n");
-    let found = packages(root).unwrap();
+const SQLITE: Place = Place { directory: "var/lib/rpm", kind: Kind::Sqlite };
+const NDB: Place = Place { directory: "var/lib/rpm", kind: Kind::Ndb };
+const BDB: Place = Place { directory: "var/lib/rpm", kind: Kind::Bdb };
+const ABOUT: &str = "%{NAME} %{EPOCHNUM} %{VERSION}-%{RELEASE} %{ARCH} %{SHA256HEADER}\n";
+
+fn rpm(root: &Path, arguments: &[&str]) -> String {
+    text(Command::new("rpm").arg("--root").arg(root).args(["--dbpath", "/var/lib/rpm"]).args(arguments))
+}
+
+/// Our packages, and those of rpm's answer.
+fn same_as(root: &Path, about: &str) {
     let ours = |package: &InstalledRpm| {
         let identity = &package.identity;
         format!("{} {} {} {} {}", identity.name, identity.epoch, identity.version, identity.architecture, package.header)
     };
+    let found = packages(root).unwrap();
     assert_eq!(found.iter().map(ours).collect::<BTreeSet<_>>(), about.lines().map(str::to_owned).collect());
-    let listed = text(Command::new("rpm").arg("--root").arg(root).args(["--dbpath", "/var/lib/rpm", "-ql", "many"]));
+    assert_eq!(found.len(), about.lines().count());
+}
+
+/// A root with the same packages in a database of Berkeley's, as the library itself writes it.
+fn berkeley(root: &Path, page: &str, order: &str) -> tempfile::TempDir {
+    let new = tempfile::tempdir().unwrap();
+    fs::create_dir_all(new.path().join("var/lib/rpm")).unwrap();
+    let script = r#"
+import sqlite3, sys
+source, page, order = sys.argv[1:]
+rows = sqlite3.connect(source).execute("select hnum, blob from Packages").fetchall()
+number = lambda value: value.to_bytes(4, "little" if order == "1234" else "big")
+print(f"VERSION=3\nformat=bytevalue\ntype=hash\ndb_pagesize={page}\ndb_lorder={order}\nHEADER=END")
+for key, value in [(0, number(max(key for key, _ in rows)))] + rows:
+    print(f" {number(key).hex()}\n {value.hex()}")
+print("DATA=END")
+"#;
+    let dump = text(Command::new("python3").args(["-c", script]).arg(root.join("var/lib/rpm/rpmdb.sqlite")).args([page, order]));
+    fs::write(new.path().join("dump"), dump).unwrap();
+    sh(new.path(), "db_load -f dump var/lib/rpm/Packages");
+    new
+}
+
+/// Of openSUSE's kind, by Debian's newest rpm: hundreds of packages, so that there is more than one page of slots, and some taken out again.
+#[test]
+#[ignore = "bootstraps a Debian root with the newest rpm: run `make roots`"]
+fn databases_of_todays_rpm() {
+    let suite = Suite::new(SID[0], SID[1]);
+    fs::write(suite.root().join("parts.spec"), PARTS).unwrap();
+    fs::copy(repository("testdata/packages/build-rpm.sh"), suite.root().join("build.sh")).unwrap();
+    run(suite
+        .program("sh")
+        .args(["-euc", "bash /build.sh /built && rpmbuild --quiet -bb --define '_topdir /top' --define '_rpmdir /parts' /parts.spec"]));
+    let new = suite.root().join("new");
+    let ask = |kind: &str, script: &str| {
+        let script = script.replace("RPM", &format!("rpm --root /new --dbpath /var/lib/rpm --define '_db_backend {kind}'"));
+        text(suite.program("sh").args(["-euc", &script]))
+    };
+    ask(
+        "ndb",
+        "mkdir -p /new; for name in installable many empty; do RPM --nodeps --noscripts -i /built/$name.rpm; done; RPM --nodeps -i /parts/noarch/*.rpm",
+    );
+    ask("ndb", "RPM --nodeps -e parts-7 parts-299");
+    assert_eq!(place(&Root::open(&new).unwrap()), Ok(Some(NDB)));
+    let about = ask("ndb", &format!("RPM -qa --qf '{ABOUT}'"));
+    assert_eq!(about.lines().count(), 301);
+    same_as(&new, &about);
+    damaged_ones_are_refused(&new, NDB);
+    // The same in the other two kinds, where there are many buckets and pages, too.
+    ask("sqlite", "RPM --rebuilddb");
+    assert_eq!(place(&Root::open(&new).unwrap()), Ok(Some(SQLITE)));
+    same_as(&new, &about);
+    for page in ["512", "4096"] {
+        same_as(berkeley(&new, page, "1234").path(), &about);
+    }
+}
+
+const PARTS: &str = r#"Name: parts
+Version: 1
+Release: 1
+Summary: made for a test
+License: none
+BuildArch: noarch
+%description
+Many packages.
+%{lua: for i = 1, 300 do print(string.format("%%package %d\nSummary: made for a test\n%%description %d\nOne.\n%%files %d\n", i, i, i)) end}
+"#;
+
+fn as_rpm_says(root: &Path) {
+    same_as(root, &rpm(root, &["-qa", "--qf", ABOUT]));
+    let found = packages(root).unwrap();
+    let listed = rpm(root, &["-ql", "many"]);
     let many = found.iter().find(|package| package.identity.name == "many").unwrap();
     let paths: Vec<String> = many.files.iter().map(|(path, _)| format!("/{}", String::from_utf8_lossy(path))).collect();
     assert_eq!(paths, listed.lines().collect::<Vec<_>>());
@@ -85,15 +173,17 @@ for place in "a", "b":
     assert_eq!((count(root), count(&copy.path().join("a")), count(&copy.path().join("b"))), (3, 2, 3));
 }
 
-fn damaged_ones_are_refused(root: &Path) {
-    let good = fs::read(root.join("var/lib/rpm/rpmdb.sqlite")).unwrap();
+/// Cut anywhere, and with bits of the structure flipped.
+fn damaged_ones_are_refused(root: &Path, kind: Place) {
+    let good = fs::read(root.join(kind.to_string())).unwrap();
     let copy = tempfile::tempdir().unwrap();
     fs::create_dir_all(copy.path().join("var/lib/rpm")).unwrap();
-    let file = copy.path().join("var/lib/rpm/rpmdb.sqlite");
+    let file = copy.path().join(kind.to_string());
     let whole = packages(root).unwrap();
-    for cut in [0, 50, 99, 100, 5000, good.len() / 2] {
+    for cut in [0, 50, 99, 100, 5000, good.len() / 2, good.len() - 1] {
         fs::write(&file, &good[..cut]).unwrap();
-        assert!(packages(copy.path()).is_err(), "cut at {cut}");
+        // SQLite and Berkeley's count in pages, and need not have used all of the last one.
+        assert!(packages(copy.path()).is_err() || cut == good.len() - 1 && kind != NDB, "cut at {cut}");
     }
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = |below: usize| {
@@ -121,14 +211,19 @@ fn damaged_ones_are_refused(root: &Path) {
 
 fn places(root: &Path) {
     let both = root.join("usr/lib/sysimage");
+    let found = || place(&Root::open(root).unwrap());
+    let two = |one: &str, other: &str| Err(RpmdbError::Two(one.to_owned(), other.to_owned()));
     fs::create_dir_all(&both).unwrap();
     std::os::unix::fs::symlink("../../../var/lib/rpm", both.join("rpm")).unwrap();
-    assert_eq!(place(&Root::open(root).unwrap()), Ok(Some("usr/lib/sysimage/rpm")), "one database under two names");
+    assert_eq!(found(), Ok(Some(Place { directory: "usr/lib/sysimage/rpm", kind: Kind::Sqlite })), "one database under two names");
     fs::remove_file(both.join("rpm")).unwrap();
     fs::create_dir(both.join("rpm")).unwrap();
-    fs::write(both.join("rpm/Packages.db"), "RpmP").unwrap();
-    assert!(matches!(place(&Root::open(root).unwrap()), Err(RpmdbError::Unknown(_) | RpmdbError::Two(..))));
-    fs::remove_file(both.join("rpm/Packages.db")).unwrap();
-    fs::copy(root.join("var/lib/rpm/rpmdb.sqlite"), both.join("rpm/rpmdb.sqlite")).unwrap();
-    assert_eq!(place(&Root::open(root).unwrap()), Err(RpmdbError::Two("usr/lib/sysimage/rpm", "var/lib/rpm")));
+    for (name, database) in [("Packages.db", "RpmP"), ("Packages", "x"), ("rpmdb.sqlite", "SQLite")] {
+        fs::write(both.join("rpm").join(name), database).unwrap();
+        assert_eq!(found(), two(&format!("usr/lib/sysimage/rpm/{name}"), "var/lib/rpm/rpmdb.sqlite"));
+        fs::remove_file(both.join("rpm").join(name)).unwrap();
+    }
+    // Of two kinds in one place, rpm's settings say which one counts: whoever plants the other hides packages.
+    fs::write(root.join("var/lib/rpm/Packages.db"), "RpmP").unwrap();
+    assert_eq!(found(), two("var/lib/rpm/rpmdb.sqlite", "var/lib/rpm/Packages.db"));
 }

@@ -4,6 +4,7 @@
 //! used, so a forged one hides nothing.
 
 use super::RpmdbError;
+use super::bytes::{RECORD, malformed};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -238,11 +239,5 @@ fn long(page: &[u8], at: usize) -> Result<u32> {
     bytes.map(u32::from_be_bytes).ok_or(malformed("a pointer that leads off its page"))
 }
 
-fn malformed(what: &'static str) -> RpmdbError {
-    RpmdbError::Malformed(what)
-}
-
 const LOG_HEADER: u64 = 32;
 const FRAME: usize = 24;
-/// As large as rpm lets a header be.
-const RECORD: usize = 256 << 20;
