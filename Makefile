@@ -15,7 +15,7 @@ help:
 	@echo "make root-300  a bootstrapped Debian root of more than 300 packages, all attested, and each of many manipulations of it: a quarter of an hour"
 	@echo "make gate    apt inside a bootstrapped Debian root, stopped and let through: a few minutes"
 	@echo "make gates   dnf 4 and 5, zypper and pacman inside roots of Debian 12 and sid: a quarter of an hour"
-	@echo "make roots   packages and databases of Debian's newest rpm in both formats and all kinds: minutes"
+	@echo "make roots   roots that dnf 4 and 5, zypper and pacman of Debian 12 and sid installed, and each of many manipulations of them; rpm's formats and databases: ten minutes"
 	@echo "make interop litewitness, Sunlight, Tessera, sigsum and the Go tools against ours, in a Debian root: minutes the first time"
 	@echo "make distros dnf, zypper and pacman of two Debian suites, with repositories made by their own tools; the service killed again and again"
 	@echo "make test    lint, the core without std, all tests"
@@ -60,6 +60,7 @@ gates: deps
 # Roots and packages of other package managers, of two generations. The Debian roots are kept below target/roots.
 roots: deps
 	$(CARGO) test --locked -p package --test rpm --test rpmdb -- --ignored --nocapture
+	$(CARGO) test --locked -p tally --test roots -- --ignored --nocapture --test-threads=1
 
 interop: deps
 	CARGO="$(CARGO)" .ci/interop

@@ -6,6 +6,7 @@ pub mod packages;
 pub mod repositories;
 pub mod served;
 pub mod server;
+pub mod suite;
 
 use std::fs;
 use std::path::{Path, PathBuf};
