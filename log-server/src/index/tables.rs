@@ -50,20 +50,36 @@ impl Tables {
         Ok(Tree { size: u64::from_be_bytes(size), root: Hash::new(root) })
     }
 
-    /// Writes rounds, oldest first, durably.
+    /// Writes rounds, oldest first, durably: a range of the keys after the other, since redb keeps the pages that a transaction
+    /// replaces until the next ones are durable, and hashes as keys make that nearly all pages of the range. What is cut off
+    /// in between is written again, as the tree moves on with the last range only.
     pub(super) fn extend(&self, rounds: &[Arc<Round>]) -> Result<(), IndexError> {
+        let mut identities: Vec<(&Hash, u64)> =
+            rounds.iter().flat_map(|round| round.identities.iter().map(|(identity, index)| (identity, *index))).collect();
+        identities.sort_unstable();
+        let mut terms: Vec<&TermKey> = rounds.iter().flat_map(|round| &round.terms).collect();
+        terms.sort_unstable();
+        for slice in identities.chunks(SLICE) {
+            self.write(true, |transaction| {
+                let mut table = transaction.open_table(IDENTITIES)?;
+                slice.iter().try_for_each(|(identity, index)| table.insert(identity.as_bytes(), index).map(drop))?;
+                Ok(())
+            })?;
+        }
+        for slice in terms.chunks(SLICE) {
+            self.write(true, |transaction| {
+                let mut table = transaction.open_table(TERMS)?;
+                slice.iter().try_for_each(|key| table.insert(key, ()).map(drop))?;
+                Ok(())
+            })?;
+        }
+        self.conclude(rounds)
+    }
+
+    /// What few pages hold, and the tree that all of it leads to.
+    fn conclude(&self, rounds: &[Arc<Round>]) -> Result<(), IndexError> {
         let Some(tree) = rounds.last().map(|round| round.tree) else { return Ok(()) };
         self.write(true, |transaction| {
-            // In the order of the keys, so that each page is taken up once.
-            let mut identities: Vec<(&Hash, u64)> =
-                rounds.iter().flat_map(|round| round.identities.iter().map(|(identity, index)| (identity, *index))).collect();
-            identities.sort_unstable();
-            let mut table = transaction.open_table(IDENTITIES)?;
-            identities.into_iter().try_for_each(|(identity, index)| table.insert(identity.as_bytes(), index).map(drop))?;
-            let mut terms: Vec<&TermKey> = rounds.iter().flat_map(|round| &round.terms).collect();
-            terms.sort_unstable();
-            let mut table = transaction.open_table(TERMS)?;
-            terms.into_iter().try_for_each(|key| table.insert(key, ()).map(drop))?;
             extend_groups(&mut transaction.open_table(GROUPS)?, rounds)?;
             let mut manifests = transaction.open_table(MANIFESTS)?;
             for root in rounds.iter().flat_map(|round| round.claimed()) {
@@ -77,8 +93,14 @@ impl Tables {
         })
     }
 
+    /// Where an identity is, if the tree covers it: rows of a range that was cut off count for nothing.
     pub(super) fn find(&self, identity: &Hash) -> Result<Option<u64>, IndexError> {
-        self.read(|transaction| Ok(transaction.open_table(IDENTITIES)?.get(identity.as_bytes())?.map(|index| index.value())))
+        let found =
+            self.read(|transaction| Ok(transaction.open_table(IDENTITIES)?.get(identity.as_bytes())?.map(|index| index.value())))?;
+        match found {
+            Some(index) if index < self.tree()?.size => Ok(Some(index)),
+            _ => Ok(None),
+        }
     }
 
     pub(super) fn with_term(&self, term: &str, leaves: &Range<u64>, limit: usize) -> Result<Vec<u64>, IndexError> {
@@ -194,5 +216,32 @@ const IDENTITIES: TableDefinition<&[u8; 32], u64> = TableDefinition::new("identi
 const TERMS: TableDefinition<&TermKey, ()> = TableDefinition::new("terms");
 const GROUPS: TableDefinition<&TermKey, &Group> = TableDefinition::new("groups");
 const MANIFESTS: TableDefinition<&[u8; 32], &[u8; ENCODED]> = TableDefinition::new("manifests");
+/// Rows of a transaction.
+const SLICE: usize = 2_048;
 /// Bytes of pages that are kept in memory.
 const CACHE: usize = 8 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::super::Row;
+    use super::*;
+
+    #[test]
+    fn rows_of_a_writing_that_was_cut_off_count_for_nothing_and_are_written_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let tables = Tables::open(&dir.path().join("i")).unwrap();
+        let row = |n: u64| Row { identity: Hash::digest(&n.to_be_bytes()), terms: [n.to_string(), "type:x".to_owned()], manifest: None };
+        let count = 2 * SLICE as u64 + 1;
+        let tree = Tree { size: count, root: Hash::EMPTY };
+        let rounds = [Arc::new(Round::new(0, &(0..count).map(row).collect::<Vec<_>>(), tree))];
+        let first = rounds[0].identities.iter().min().map(|(identity, index)| (*identity, *index)).unwrap();
+        tables.write(true, |transaction| Ok(drop(transaction.open_table(IDENTITIES)?.insert(first.0.as_bytes(), first.1)?))).unwrap();
+        assert_eq!(tables.find(&first.0), Ok(None));
+        tables.extend(&rounds).unwrap();
+        assert_eq!(tables.tree(), Ok(tree));
+        for n in 0..count {
+            assert_eq!(tables.find(&row(n).identity), Ok(Some(n)));
+            assert_eq!(tables.with_term(&n.to_string(), &(0..count), 2), Ok(vec![n]));
+        }
+    }
+}
