@@ -31,6 +31,8 @@ pub struct AlpmPackage {
     pub sha256: Hash,
     /// Bytes of the package file.
     pub size: u64,
+    /// Name and version of the source package; `None` where `.PKGINFO` has no `pkgbase`.
+    pub source: Option<(String, String)>,
     /// What it would install, where, and how strictly that binds.
     pub manifest: Manifest,
 }
@@ -70,12 +72,14 @@ fn read_archive(reader: impl Read, limits: &Limits, package: &mut Option<String>
     let info = Info::parse(info)?;
     let identity = info.identity()?;
     *package = Some(identity.to_string());
+    let base = info.all("pkgbase").next().and_then(|base| std::str::from_utf8(base).ok());
+    let source = base.map(|base| (base.to_owned(), identity.version.clone()));
     parts.compare(limits)?;
     let backup = |path: &[u8]| Conffile { path: [b"/", path].concat(), remove_on_upgrade: false };
     let conffiles: Vec<Conffile> = info.all("backup").map(backup).collect();
     let (size, sha256) = whole.finish();
     let manifest = collector.finish(sha256, &conffiles)?;
-    Ok(AlpmPackage { identity, has_script: parts.has_script, sha256, size, manifest })
+    Ok(AlpmPackage { identity, has_script: parts.has_script, sha256, size, source, manifest })
 }
 
 /// The compression that a file begins with.

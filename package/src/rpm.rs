@@ -48,6 +48,8 @@ pub struct RpmPackage {
     pub sha256: Hash,
     /// Bytes of the package file.
     pub size: u64,
+    /// Name and `version-release` of the source package, from the name of its file; `None` where that has another form.
+    pub source: Option<(String, String)>,
     /// What it would install, where, and how strictly that binds.
     pub manifest: Manifest,
 }
@@ -97,9 +99,8 @@ fn read_parts(reader: impl Read, limits: &Limits, package: &mut Option<String>) 
     if is_format_6 && announced.is_none() {
         return Err(Refusal::Header("a package of format 6 without its header's SHA-256"));
     }
-    if header.text(SOURCE_RPM)?.is_none() {
-        return Err(Refusal::Source);
-    }
+    let source = header.text(SOURCE_RPM)?.ok_or(Refusal::Source)?;
+    let source = std::str::from_utf8(source).ok().and_then(source_package);
     let identity = Identity::of(&header)?;
     *package = Some(identity.to_string());
     let records = files::parse(&header, limits)?;
@@ -109,7 +110,16 @@ fn read_parts(reader: impl Read, limits: &Limits, package: &mut Option<String>) 
     check_payload_digest(&header, &payload, is_format_6)?;
     let (size, sha256) = whole.finish();
     let manifest = files::manifest(&records, sha256, &contents)?;
-    Ok(RpmPackage { identity, header: digest, payload, sha256, size, manifest })
+    Ok(RpmPackage { identity, header: digest, payload, sha256, size, source, manifest })
+}
+
+/// Name and `version-release` in the name of a source package's file, such as `bash-5.2.15-1.src.rpm`.
+fn source_package(file: &str) -> Option<(String, String)> {
+    let stem = file.strip_suffix(".src.rpm").or_else(|| file.strip_suffix(".nosrc.rpm"))?;
+    let release = stem.rfind('-')?;
+    let version = stem.get(..release)?.rfind('-')?;
+    let (name, version) = (stem.get(..version)?, stem.get(version + 1..)?);
+    (is_word(name) && is_word(version)).then(|| (name.to_owned(), version.to_owned()))
 }
 
 /// 96 bytes that say little; what they say must be the same for all packages.
