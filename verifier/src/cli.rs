@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use client::cli::Documentation;
 
-pub use advise::{AdviseCommand, AdviseText, AffectedArgs, ExportFormat, SeverityArg, SigningArgs, TeamCommand};
-pub use hooks::{AllowArgs, CommitArgs, GateCommand, HookArgs, PacmanArgs, SetupCommand, StatusArgs};
+pub use advise::{AdviseCommand, AdviseText, AffectedArgs, ExportFormat, LifecycleText, SeverityArg, SigningArgs, TeamCommand};
+pub use hooks::{AllowArgs, CommitArgs, ControlHeadArgs, GateCommand, HookArgs, PacmanArgs, SetupCommand, StatusArgs};
 pub use repo::{RegisterArgs, RepoCheckArgs, RepoCommand, ZypperArgs};
 pub use roles::{RolesCommand, SubmitArgs};
 

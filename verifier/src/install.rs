@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, fchmod, mkdirat, openat, openat2, renameat, unlinkat};
 use rustix::io::Errno;
 
-use crate::cli::HookArgs;
+use crate::cli::{ControlHeadArgs, HookArgs};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::gate::state::State;
@@ -57,10 +57,33 @@ pub fn apt(config: &Path, args: &HookArgs) -> Result<String, Failure> {
 /// # Errors
 /// If the configuration on that root cannot be read, or a file cannot be written.
 pub fn timer(config: &Path, args: &HookArgs) -> Result<String, Failure> {
-    let hook = |name| Hook::of(args, UNIT_DIRECTORY, name, UNIT_TITLE);
+    units(config, args, &Units { title: "# Written by \"tally setup timer\".", all: &DAILY, timer: "tally-verify.timer", key: None })
+}
+
+/// `tally setup control-head`; says what was done. The key is not looked at: it may be put there later.
+///
+/// # Errors
+/// If the configuration on that root cannot be read, a path cannot stand in a unit, or a file cannot be written.
+pub fn control_head(config: &Path, args: &ControlHeadArgs) -> Result<String, Failure> {
+    let title = "# Written by \"tally setup control-head\".";
+    units(config, &args.hook, &Units { title, all: &CONTROL_HEAD, timer: "tally-advise-head.timer", key: Some(&args.key) })
+}
+
+/// Units of systemd that belong together.
+struct Units<'a> {
+    title: &'a str,
+    all: &'a [(&'a str, &'a str)],
+    /// The one that is to be enabled.
+    timer: &'a str,
+    /// The key that the unit is given, where it takes one.
+    key: Option<&'a Path>,
+}
+
+fn units(config: &Path, args: &HookArgs, units: &Units<'_>) -> Result<String, Failure> {
+    let hook = |name| Hook::of(args, UNIT_DIRECTORY, name, units.title);
     let mut done: Vec<String> = Vec::new();
     if args.remove {
-        for (name, _) in UNITS {
+        for (name, _) in units.all {
             done.push(hook(name).remove()?);
         }
         done.push("run: systemctl daemon-reload".to_owned());
@@ -68,11 +91,11 @@ pub fn timer(config: &Path, args: &HookArgs) -> Result<String, Failure> {
     }
     let places = Places::of(config, args)?;
     // All are made before the first is written.
-    let texts = UNITS.iter().map(|(_, text)| unit_file(text, &places)).collect::<Result<Vec<_>, _>>()?;
-    for ((name, _), text) in UNITS.iter().zip(texts) {
+    let texts = units.all.iter().map(|(_, text)| unit_file(text, &places, units.key)).collect::<Result<Vec<_>, _>>()?;
+    for ((name, _), text) in units.all.iter().zip(texts) {
         done.push(hook(name).write(&text)?);
     }
-    done.push("run: systemctl daemon-reload && systemctl enable --now tally-verify.timer".to_owned());
+    done.push(format!("run: systemctl daemon-reload && systemctl enable --now {}", units.timer));
     Ok(done.join("\n"))
 }
 
@@ -99,9 +122,12 @@ impl Places {
 }
 
 /// A unit as it is shipped, with this root's paths in it.
-fn unit_file(text: &str, places: &Places) -> Result<String, InstallError> {
+fn unit_file(text: &str, places: &Places, key: Option<&Path>) -> Result<String, InstallError> {
     let mut unit =
         text.replace("ExecStart=/usr/bin/tally ", &format!("ExecStart={} --config {} ", word(&places.program)?, word(&places.config)?));
+    if let Some(key) = key {
+        unit = unit.replace(" --key /etc/tallystick/control.key", &format!(" --key {}", word(key)?));
+    }
     for path in [&places.cache, &places.state] {
         let parent = path.parent().filter(|parent| *parent != Path::new(STATE_DIRECTORY));
         if let Some(parent) = parent.filter(|_| unit.contains("\nProtectSystem=")) {
@@ -265,11 +291,14 @@ const APT_DIRECTORY: &str = "etc/apt/apt.conf.d";
 const APT_NAME: &str = "80tallystick";
 const APT_TITLE: &str = "// Written by \"tally setup apt\".";
 const UNIT_DIRECTORY: &str = "etc/systemd/system";
-const UNIT_TITLE: &str = "# Written by \"tally setup timer\".";
-const UNITS: [(&str, &str); 3] = [
+const DAILY: [(&str, &str); 3] = [
     ("tally-sync.service", include_str!("../systemd/tally-sync.service")),
     ("tally-verify.service", include_str!("../systemd/tally-verify.service")),
     ("tally-verify.timer", include_str!("../systemd/tally-verify.timer")),
+];
+const CONTROL_HEAD: [(&str, &str); 2] = [
+    ("tally-advise-head.service", include_str!("../systemd/tally-advise-head.service")),
+    ("tally-advise-head.timer", include_str!("../systemd/tally-advise-head.timer")),
 ];
 /// What `StateDirectory` of the units makes writable.
 const STATE_DIRECTORY: &str = "/var/lib/tallystick";

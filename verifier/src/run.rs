@@ -68,6 +68,14 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
             println!("{}", install::managers::zypper(&cli.config, &args)?);
             Ok(exit::CLEAN)
         }
+        Command::Setup(SetupCommand::ZypperRefresh(args)) => {
+            println!("{}", install::managers::zypper_refresh(&cli.config, &args)?);
+            Ok(exit::CLEAN)
+        }
+        Command::Setup(SetupCommand::ControlHead(args)) => {
+            println!("{}", install::control_head(&cli.config, &args)?);
+            Ok(exit::CLEAN)
+        }
         Command::Setup(SetupCommand::Timer(args)) => {
             println!("{}", install::timer(&cli.config, &args)?);
             Ok(exit::CLEAN)

@@ -240,4 +240,27 @@ fn systemd_accepts_the_units() {
     assert!(verified.status.success() && !said.contains("tally-"), "{said}");
     assert_eq!(timer(&["--remove"]).status, 0);
     assert_eq!(fs::read_dir(&units).unwrap().count(), 0);
+
+    // The team's control heads.
+    let heads = |more: &[&str]| {
+        let command = ["setup", "control-head", "--root", image.to_str().unwrap(), "--program", "/usr/bin/env"];
+        world.tally(&[&command[..], more].concat())
+    };
+    assert_eq!(heads(&["--key", "control.key"]).status, 10, "it would be looked for in another directory");
+    let done = heads(&["--key", "/srv/keys/control.key"]);
+    assert!(done.status == 0 && done.stdout.contains("systemctl enable --now tally-advise-head.timer"), "{done:?}");
+    assert!(heads(&["--key", "/srv/keys/control.key"]).stdout.contains("already as it should be"));
+    let service = fs::read_to_string(units.join("tally-advise-head.service")).unwrap();
+    let command =
+        format!("ExecStart=/usr/bin/env --config {} advise head --key /srv/keys/control.key\n", world.path("tally.toml").display());
+    assert!(service.contains(&command), "{service}");
+    let names = ["tally-advise-head.service", "tally-advise-head.timer"].map(|name| units.join(name));
+    let verified = Command::new("systemd-analyze").args(["verify", "--man=no"]).args(&names).output().unwrap();
+    let said = String::from_utf8_lossy(&verified.stderr);
+    assert!(verified.status.success() && !said.contains("tally-"), "{said}");
+    fs::write(units.join("tally-advise-head.timer"), "[Timer]\nOnBootSec=1h\n").unwrap();
+    assert_eq!(heads(&[]).status, 10, "somebody else's");
+    fs::remove_file(units.join("tally-advise-head.timer")).unwrap();
+    assert_eq!(heads(&["--remove"]).status, 0);
+    assert_eq!(fs::read_dir(&units).unwrap().count(), 0);
 }

@@ -14,6 +14,12 @@ use world::repositories::{Admin, RULES, SUSE, advise, role, see, world};
 use world::server::Server;
 use world::{Outcome, World, now};
 
+/// `tally setup zypper-refresh`, with the configuration where the root has it.
+fn run_setup(more: &[&str]) -> Outcome {
+    let command = ["setup", "zypper-refresh"];
+    Outcome::of(&Command::new(env!("CARGO_BIN_EXE_tally")).args(command).args(more).output().unwrap())
+}
+
 /// A root with zypper, a repository made by createrepo_c, and a log that `tally` in the root asks.
 struct Yard {
     world: World,
@@ -51,9 +57,12 @@ impl Yard {
     }
 
     fn hook(&self) {
-        let plugin = self.root.join(PLUGINS).join("tally");
-        fs::write(&plugin, "#!/bin/sh\nexec /usr/bin/tally repo zypper \"$@\"\n").unwrap();
-        sh(&self.root, &format!("chmod 755 {PLUGINS}/tally"));
+        let root = self.root.to_str().unwrap();
+        let setup = |more: &[&str]| run_setup(&[&["--root", root, "--program", "/usr/bin/tally"], more].concat());
+        for (more, said) in [(&[][..], "wrote "), (&[], "already as it should be"), (&["--remove"], "removed "), (&[], "wrote ")] {
+            let done = setup(more);
+            assert!(done.status == 0 && done.stdout.contains(said), "{said}: {done:?}");
+        }
     }
 
     /// Runs a command inside.

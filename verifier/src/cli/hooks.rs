@@ -113,11 +113,30 @@ pub enum SetupCommand {
         after_help = "Examples:\n  tally setup zypper\n  tally setup zypper --remove\n  tally setup zypper --root /mnt/image --program /usr/bin/tally"
     )]
     Zypper(HookArgs),
+    /// Have zypper ref ask tally before it takes in new metadata: tally repo check, and what it finds discards them
+    #[command(
+        after_help = "Examples:\n  tally setup zypper-refresh\n  tally setup zypper-refresh --remove\n  tally setup zypper-refresh --root /mnt/image --program /usr/bin/tally"
+    )]
+    ZypperRefresh(HookArgs),
+    /// Have systemd say a control head every five minutes: for the security team's machine
+    #[command(after_help = "Examples:\n  tally setup control-head --key /etc/tallystick/control.key\n  tally setup control-head --remove")]
+    ControlHead(ControlHeadArgs),
     /// Have systemd synchronise and verify every day
     #[command(
         after_help = "Examples:\n  tally setup timer\n  tally setup timer --remove\n  tally setup timer --root /mnt/image --program /usr/bin/tally"
     )]
     Timer(HookArgs),
+}
+
+/// `tally setup control-head`.
+#[derive(Debug, Args)]
+pub struct ControlHeadArgs {
+    /// Where it is installed
+    #[command(flatten)]
+    pub hook: HookArgs,
+    /// The control key, on that root
+    #[arg(long, value_name = "FILE", default_value = "/etc/tallystick/control.key")]
+    pub key: PathBuf,
 }
 
 /// What is installed where.

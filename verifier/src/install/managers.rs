@@ -54,8 +54,22 @@ pub fn pacman(config: &Path, args: &HookArgs) -> Result<String, Failure> {
 /// If libzypp is not there, or a file cannot be written.
 pub fn zypper(config: &Path, args: &HookArgs) -> Result<String, Failure> {
     let plugin = Template { directory: ZYPP_DIRECTORY.to_owned(), name: "tallystick", mode: 0o755, text: ZYPP };
-    let there = args.remove || args.root.join("usr/bin/zypper").exists() || args.root.join("etc/zypp").is_dir();
+    let there = args.remove || has_zypp(&args.root);
     put("zypper", if there { vec![plugin] } else { Vec::new() }, config, args)
+}
+
+/// `tally setup zypper-refresh`: the plugin of libzypp that judges the indexes of repositories; says what was done.
+///
+/// # Errors
+/// If libzypp is not there, or the file cannot be written.
+pub fn zypper_refresh(config: &Path, args: &HookArgs) -> Result<String, Failure> {
+    let plugin = Template { directory: ZYPP_REFRESH_DIRECTORY.to_owned(), name: "tally", mode: 0o755, text: ZYPP_REFRESH };
+    let there = args.remove || has_zypp(&args.root);
+    put("zypper-refresh", if there { vec![plugin] } else { Vec::new() }, config, args)
+}
+
+fn has_zypp(root: &Path) -> bool {
+    root.join("usr/bin/zypper").exists() || root.join("etc/zypp").is_dir()
 }
 
 /// Which package managers have our hook on a root.
@@ -74,7 +88,8 @@ pub fn hooked(root: &Path) -> Vec<&'static str> {
 /// Writes or removes files; says what was done.
 fn put(manager: &str, templates: Vec<Template>, config: &Path, args: &HookArgs) -> Result<String, Failure> {
     if templates.is_empty() {
-        return Err(InstallError::NoManager(format!("{} has no {manager}", args.root.display())).into());
+        let program = manager.split('-').next().unwrap_or(manager);
+        return Err(InstallError::NoManager(format!("{} has no {program}", args.root.display())).into());
     }
     let title = format!("# Written by \"tally setup {manager}\".");
     let places = if args.remove { None } else { Some(Places::of(config, args)?) };
@@ -86,7 +101,10 @@ fn put(manager: &str, templates: Vec<Template>, config: &Path, args: &HookArgs) 
         }
     };
     let mut done = templates.iter().map(one).collect::<Result<Vec<_>, _>>()?;
-    done.extend(places.filter(|_| !args.dry_run).and_then(|places| status::begin(&args.root, &places.state)));
+    // What judges indexes judges no packages: nothing has come past it.
+    done.extend(
+        places.filter(|_| !args.dry_run && manager != "zypper-refresh").and_then(|places| status::begin(&args.root, &places.state)),
+    );
     Ok(done.join("\n"))
 }
 
@@ -125,4 +143,6 @@ const PACMAN_AFTER: &str = include_str!("../../hooks/pacman-after.hook");
 const PACMAN_DIRECTORY: &str = "usr/share/libalpm/hooks";
 const ZYPP: &str = include_str!("../../hooks/zypp-commit.sh");
 const ZYPP_DIRECTORY: &str = "usr/lib/zypp/plugins/commit";
+const ZYPP_REFRESH: &str = include_str!("../../hooks/zypp-refresh.sh");
+const ZYPP_REFRESH_DIRECTORY: &str = "usr/lib/zypp/plugins/repoverification";
 const DNF5_DIRECTORY: &str = "etc/dnf/libdnf5-plugins/actions.d";
