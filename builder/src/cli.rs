@@ -90,6 +90,9 @@ enum Command {
         /// Leave everything in the spool
         #[arg(long)]
         no_send: bool,
+        /// Keep what dpkg records of each build here, as .buildinfo files
+        #[arg(long, value_name = "DIR")]
+        record: Option<PathBuf>,
         /// NAME, NAME=VERSION, or a file whose name ends in .buildinfo
         #[arg(required = true, value_name = "PACKAGE|FILE.buildinfo")]
         targets: Vec<Named>,
@@ -196,7 +199,10 @@ pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
         }
         Command::Run(arguments) => service::run(arguments).await,
         Command::Request { config, packages } => service::request(&config, &packages),
-        Command::Rebuild { config, json, no_send, targets } => rebuild::run(&load(&config)?, targets, json, no_send).await,
+        Command::Rebuild { config, json, no_send, record, targets } => {
+            let wanted = rebuild::Wanted { targets, json, no_send, record };
+            rebuild::run(&load(&config)?, wanted).await
+        }
         Command::ImportRebuilderd { config, key, json, no_send, url, packages } => {
             import::run(&load(&config)?, &url, key.as_deref(), &packages, json, no_send).await
         }
@@ -430,6 +436,7 @@ SIGTERM lets packages that are being installed end; nothing is lost by kill -9 e
 const REBUILD_EXAMPLES: &str = "Examples:
   tally-builder rebuild --config /etc/tallystick/rebuilder.toml sed
   tally-builder rebuild --config /etc/tallystick/rebuilder.toml --json hello_2.10-3_amd64.buildinfo
+  tally-builder rebuild --config /etc/tallystick/rebuilder.toml --record ./records sed
 
 Without a .buildinfo the environment is derived from the source package and the suite, and the statement says so. The key in
 the directory must be a rebuilder's in the log's roles.";

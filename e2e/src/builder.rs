@@ -42,7 +42,8 @@ impl Builder {
         command.args(packages.iter().map(AsRef::as_ref)).output().expect("tally-builder starts")
     }
 
-    /// Builds targets again and waits for it, at most two hours; one JSON object a line.
+    /// Builds targets again and waits for it, at most two hours; one JSON object a line. What dpkg recorded of the builds is in `records` of its
+    /// directory.
     ///
     /// # Panics
     /// If the program cannot be started.
@@ -50,6 +51,7 @@ impl Builder {
     pub fn rebuild<S: AsRef<str>>(&self, targets: &[S]) -> Output {
         let mut command = Command::new("timeout");
         command.args(["-k", "30", "7200"]).arg(program::path("tally-builder")).args(["rebuild", "--json", "--config", path(&self.config)]);
+        command.args(["--record", path(&self.home.join("records"))]);
         command.args(targets.iter().map(AsRef::as_ref)).output().expect("tally-builder starts")
     }
 

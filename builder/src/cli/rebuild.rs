@@ -1,5 +1,6 @@
 //! `rebuild` on the command line.
 
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use attest::predicate::{Environment, RebuildResult};
@@ -13,8 +14,21 @@ use crate::progress::Progress;
 use crate::rebuild::{Named, RebuildReport, Rebuilt, Target};
 use crate::run::{Run, podman_settings};
 
+/// What is asked for.
+pub(super) struct Wanted {
+    /// What is to be built.
+    pub(super) targets: Vec<Named>,
+    /// One JSON object a package file.
+    pub(super) json: bool,
+    /// Leave everything in the spool.
+    pub(super) no_send: bool,
+    /// Where the records of the builds are kept.
+    pub(super) record: Option<PathBuf>,
+}
+
 /// Builds, says and sends.
-pub(super) async fn run(config: &Config, targets: Vec<Named>, json: bool, no_send: bool) -> anyhow::Result<Exit> {
+pub(super) async fn run(config: &Config, wanted: Wanted) -> anyhow::Result<Exit> {
+    let Wanted { targets, json, no_send, record } = wanted;
     let read = |named: Named| named.read().map_err(|error| super::advise(error, "give a .buildinfo file as dpkg-genbuildinfo writes it"));
     let targets: Vec<Target> = targets.into_iter().map(read).collect::<anyhow::Result<_>>()?;
     let home = Home::open(&config.dir).map_err(hinted)?;
@@ -24,7 +38,7 @@ pub(super) async fn run(config: &Config, targets: Vec<Named>, json: bool, no_sen
     let mut podman = Podman::open(podman_settings(config, &home)).await.map_err(hinted)?;
     let halt = AtomicBool::new(false);
     let run = Run { config, home: &home, signer: signer.as_ref(), progress: &progress, record: None, halt: &halt };
-    let work = run.rebuild(&mut podman, &targets);
+    let work = run.rebuild(&mut podman, &targets, record.as_deref());
     let result = tokio::select! { result = work => Some(result), () = interrupted() => None };
     podman.close().await;
     let Some(result) = result else { return Ok(Exit::Interrupted) };

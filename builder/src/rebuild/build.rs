@@ -18,6 +18,8 @@ pub(super) struct Built {
     pub(super) products: Result<Vec<PathBuf>, String>,
     /// `NAME=VERSION` of what was installed when it began.
     pub(super) installed: BTreeSet<String>,
+    /// The .buildinfo that dpkg wrote of this build.
+    pub(super) record: Option<PathBuf>,
 }
 
 /// Builds. An environment that cannot be set up is an error; a build that fails is a result.
@@ -55,7 +57,9 @@ pub(super) async fn build(
     };
     let list = output.join("installed");
     let installed = std::fs::read_to_string(&list).map_err(io(&list))?.lines().map(str::to_owned).collect();
-    Ok(Built { products, installed })
+    let records = std::fs::read_dir(output.join("records")).into_iter().flatten().flatten();
+    let record = records.map(|entry| entry.path()).find(|path| path.extension().is_some_and(|extension| extension == "buildinfo"));
+    Ok(Built { products, installed, record })
 }
 
 /// The container sees the files of this build and no others.
@@ -133,7 +137,7 @@ const FAILED: i64 = 32;
 const BUILD: &str = r#"set -eu
 D=/var/lib/tallystick
 I=/run/tallystick/in
-mkdir -p $D/products
+mkdir -p $D/products $D/records
 printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
 chmod 755 /usr/sbin/policy-rc.d
 apt-get -q -y --no-install-recommends --allow-downgrades --allow-change-held-packages \
@@ -157,6 +161,9 @@ fi
 as "$@" dpkg-buildpackage --no-sign --no-check-builddeps $MODE >$D/build.log 2>&1 || { tail -n 20 $D/build.log; exit 32; }
 for file in "$U"/*.deb; do
   if [ -e "$file" ]; then cp "$file" $D/products/; fi
+done
+for file in "$U"/*.buildinfo; do
+  if [ -e "$file" ]; then cp "$file" $D/records/; fi
 done
 "#;
 

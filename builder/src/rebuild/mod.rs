@@ -4,6 +4,7 @@ mod build;
 pub mod buildinfo;
 mod difference;
 mod fetch;
+mod record;
 mod target;
 
 use std::path::{Path, PathBuf};
@@ -54,6 +55,9 @@ pub enum RebuildError {
     /// The environment could not be installed, or the source not unpacked.
     #[error("the environment could not be set up: {0}")]
     Environment(String),
+    /// What dpkg recorded of the build makes no sense.
+    #[error("the build's own .buildinfo is refused: {0}")]
+    Record(String),
     /// The statement breaks a rule.
     #[error("what came out cannot be stated: {0}")]
     Statement(String),
@@ -85,6 +89,7 @@ impl RebuildError {
             Self::NeedsRecord(_) => "give the .buildinfo file of that build instead of the package's name",
             Self::AlteredSource(_) => "the mirror may be in the middle of an update: try again; if it stays so, do not trust the mirror",
             Self::Environment(_) => "nothing was said; look at the message: a package's own dependencies may be gone from the repositories",
+            Self::Record(_) => "build it without --record",
             Self::Statement(_) | Self::Worker => "report this package with the messages above",
             Self::Io { .. } => "check that the disk is not full",
         }
@@ -116,17 +121,18 @@ pub struct RebuildReport {
 }
 
 impl Run<'_> {
-    /// Builds targets again, one after the other; every statement ends in the spool. The caller closes Podman afterwards.
+    /// Builds targets again, one after the other; every statement ends in the spool, and what dpkg recorded of each build in `records`. The
+    /// caller closes Podman afterwards.
     ///
     /// # Errors
     /// If nothing at all could be built; single targets fail in their report.
-    pub async fn rebuild(&self, podman: &mut Podman, targets: &[Target]) -> Result<Vec<RebuildReport>, RunError> {
+    pub async fn rebuild(&self, podman: &mut Podman, targets: &[Target], records: Option<&Path>) -> Result<Vec<RebuildReport>, RunError> {
         let site = self.prepare(podman).await?;
         let mut reports = Vec::new();
         for target in targets {
             let started = std::time::Instant::now();
             let own = tempfile::tempdir_in(site.scratch.path()).map_err(|source| RunError::Scratch(source.to_string()))?;
-            let result = self.rebuild_one(podman, &site, target, own.path()).await;
+            let result = self.rebuild_one(podman, &site, target, own.path(), records).await;
             let result = match result {
                 Ok(rebuilt) => self.say_rebuilt(rebuilt).map(Ok)?,
                 Err(error) => Err(Failure { what: error.to_string(), hint: error.hint() }),
@@ -148,6 +154,7 @@ impl Run<'_> {
         site: &Site,
         target: &Target,
         scratch: &Path,
+        records: Option<&Path>,
     ) -> Result<Vec<(Statement, Rebuilt)>, RebuildError> {
         let step = self.progress.step(&format!("{target}: fetching source and environment"));
         let fetched = fetch::fetch(podman, site, self.config, target, scratch).await?;
@@ -156,6 +163,9 @@ impl Run<'_> {
         let step = self.progress.step(&format!("{target}: building without network"));
         let built = build::build(podman, &site.image, self.config, target, &fetched, scratch).await?;
         drop(step);
+        if let (Some(dir), Some(record)) = (records, &built.record) {
+            record::keep(record, dir)?;
+        }
         let target = target.clone();
         let compare = move || compare(&target, &fetched, &built);
         tokio::task::spawn_blocking(compare).await.map_err(|_| RebuildError::Worker)?
