@@ -153,6 +153,40 @@ fn one_deceived_client_convicts_the_log_within_one_round() {
     }
 }
 
+/// The evidence of the first contact of two who were shown different worlds, as a file, and the log's key.
+fn evidence_of_a_contact() -> (Vec<u8>, String) {
+    let mut liar = Liar::new();
+    let client = |world, size| Client { world, size, evidence: None };
+    let (deceived, other) = (client(1, SHARED + 7), client(0, SHARED + 90));
+    let evidence = meet(&mut liar, &deceived, &other, &mut Duration::default()).expect("two histories");
+    (evidence, liar.key.key().encode())
+}
+
+/// Another machine: an empty directory but for the file, no network, no configuration, and the log's key.
+fn second_machine(evidence: &[u8], vkey: &str) -> (Option<i32>, String) {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::write(dir.path().join("fork.evidence"), evidence).expect("written");
+    let mut command = std::process::Command::new("unshare");
+    command.arg("-n").arg(e2e::program::path("tally")).args(["audit", "evidence", "fork.evidence", "--key", vkey]);
+    let output = command.current_dir(dir.path()).env_clear().output().expect("unshare");
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn a_second_machine_convicts_with_the_file_and_the_logs_key_alone() {
+    let (evidence, vkey) = evidence_of_a_contact();
+    let (status, said) = second_machine(&evidence, &vkey);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.starts_with("proven: liar.example/log signed two histories that exclude each other: 1007 entries with root "), "{said}");
+    let stranger = SigningKey::from_seed(KeyName::parse("liar.example/log").unwrap(), KeyKind::Ed25519, &[2; 32]).unwrap();
+    let (status, said) = second_machine(&evidence, &stranger.key().encode());
+    assert!(status == Some(1) && said.contains("not both signed by the key"), "{status:?} {said}");
+    let text = String::from_utf8(evidence).unwrap();
+    let altered = text.replacen("\n1007\n", "\n1008\n", 1);
+    assert_ne!(altered, text);
+    assert_eq!(second_machine(altered.as_bytes(), &vkey).0, Some(1), "who forges evidence convicts nobody");
+}
+
 #[test]
 fn who_does_not_gossip_is_not_helped_and_an_honest_log_is_not_accused() {
     let mut liar = Liar::new();
@@ -210,5 +244,12 @@ fn the_table_of_contacts_and_times() {
     println!("Half of 1,000 deceived, 100 gossip: {contacts} contacts until convicted.");
     let aside =
         (1..=runs(500)).filter(|seed| simulate(&mut liar, 1_000, 500, &|number| number == 999, 3, seed * 32_452_843).convicted.is_some());
+    let (evidence, vkey) = evidence_of_a_contact();
+    let (status, said) = second_machine(&evidence, &vkey);
+    println!(
+        "The evidence of a contact, {} bytes, on a second machine without network, with the log's key alone: status {status:?}, {said}",
+        evidence.len()
+    );
+    assert_eq!(status, Some(0));
     println!("The deceived one does not gossip, 500 of 1,000 others do: convicted in {} of {} runs.", aside.count(), runs(500));
 }
