@@ -77,6 +77,19 @@ impl Purl {
         purl.check().map(|()| purl)
     }
 
+    /// The source package of this name and version, of the same type and vendor. An epoch of 0 is dropped where versions carry one; an rpm
+    /// package does not name its source's epoch, which is taken to be its own.
+    pub fn source(&self, name: &str, version: &str) -> Result<Self, PurlError> {
+        let version = if self.kind == "rpm" { version } else { version.strip_prefix("0:").unwrap_or(version) };
+        Self::new(&self.kind, &self.namespace, name, version, source_arch(&self.kind), self.extra.as_deref())
+    }
+
+    /// Whether it is a source package: `arch=src` for rpm, `arch=source` for the others.
+    #[must_use]
+    pub fn is_source(&self) -> bool {
+        self.arch == source_arch(&self.kind)
+    }
+
     /// Reads the canonical form and nothing else.
     pub fn parse(text: &str) -> Result<Self, PurlError> {
         if text.len() > MAX_BYTES {
@@ -213,10 +226,32 @@ impl Scope {
     }
 }
 
+impl Scope {
+    /// Whether every package of another pattern is covered.
+    #[must_use]
+    pub fn contains(&self, other: &Self) -> bool {
+        match self.0.strip_suffix('*') {
+            Some(prefix) => other.0.strip_suffix('*').unwrap_or(&other.0).starts_with(prefix),
+            None => self == other,
+        }
+    }
+
+    /// Whether packages of a vendor may be covered.
+    #[must_use]
+    pub fn touches_namespace(&self, kind: &str, namespace: &str) -> bool {
+        let all = format!("pkg:{kind}/{namespace}/");
+        self.0.starts_with(&all) || self.covers_namespace(kind, namespace)
+    }
+}
+
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+fn source_arch(kind: &str) -> &'static str {
+    if kind == "rpm" { "src" } else { "source" }
 }
 
 /// A package type with rules here.

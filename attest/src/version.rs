@@ -11,15 +11,23 @@ pub fn compare_debian(a: &str, b: &str) -> Ordering {
     compare_numbers(a.epoch, b.epoch).then_with(|| compare_part(a.upstream, b.upstream)).then_with(|| compare_part(a.revision, b.revision))
 }
 
-/// Whether the package's version is at least `from` and below `before`. Versions of ecosystems without a rule here
-/// cannot be compared and count as within.
+/// Whether the package's version is at least `from` and below `before`, by the rules of its type. Bounds of rpm packages carry the epoch as
+/// `epoch:version-release`; without one it is 0.
 #[must_use]
 pub fn is_within(purl: &Purl, from: Option<&str>, before: Option<&str>) -> bool {
-    if purl.kind() != "deb" {
-        return true;
-    }
-    from.is_none_or(|from| compare_debian(purl.version(), from) != Ordering::Less)
-        && before.is_none_or(|before| compare_debian(purl.version(), before) == Ordering::Less)
+    let version = match purl.epoch() {
+        Some(epoch) => format!("{epoch}:{}", purl.version()),
+        None => purl.version().to_owned(),
+    };
+    let compare = match purl.kind() {
+        "deb" => compare_debian,
+        "rpm" | "alpm" => compare_rpm,
+        "apk" if [from, before, Some(&*version)].into_iter().flatten().all(|text| ApkVersion::split(text).is_some()) => compare_apk,
+        // What no rule can read: a needless warning is better than none.
+        _ => return true,
+    };
+    from.is_none_or(|from| compare(&version, from) != Ordering::Less)
+        && before.is_none_or(|before| compare(&version, before) == Ordering::Less)
 }
 
 /// Compares two versions of rpm or pacman packages, `[epoch:]version[-release]`: epoch, version, release. `~` sorts before everything, `^`

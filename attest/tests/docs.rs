@@ -36,7 +36,7 @@ fn the_envelope() {
 
 #[test]
 fn the_statements() {
-    for (page, count) in [("statement.md", 8), ("advisory.md", 2), ("control-head.md", 1)] {
+    for (page, count) in [("statement.md", 11), ("advisory.md", 2), ("control-head.md", 1)] {
         let blocks = blocks(page, "statement");
         assert_eq!(blocks.len(), count, "{page}");
         for block in blocks {

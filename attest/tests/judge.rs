@@ -2,15 +2,18 @@
 
 mod common;
 
-use attest::judge::{Advisories, Judge, RepositoryStates};
+use attest::judge::{Advisories, Judge, Lifecycles, RepositoryStates, Said, sources_for};
 use attest::judge::{ClaimVerdict, Completeness, Judged, Leaf, Refusal, claims_for, completeness, judge_all, observations_for};
 use attest::predicate::{
-    Action, Advisory, Affected, Change, Environment, InstallObservation, Observed, Predicate, Rebuild, RebuildResult, RepositoryState,
-    Severity,
+    Action, Advisory, Affected, Change, Environment, InstallObservation, Lifecycle, Observed, Predicate, Rebuild, RebuildResult,
+    RepositoryState, Severity, Stage,
 };
 use attest::roles::{KeyState, Role, Roles};
 use attest::{Statement, Subject};
-use common::{ATTR, Minisign, claim, first_roles, hash, head, key, leaf, next_roles, origin_signed_by, payload, purl};
+use common::{
+    ATTR, Minisign, claim, first_roles, hash, head, key, leaf, lifecycle, next_roles, origin_signed_by, payload, purl, say_lifecycle,
+    source,
+};
 use tlog::{Hash, SigningKey};
 
 /// A foundation, its first roles, and the leaves said so far.
@@ -110,8 +113,12 @@ fn each_role_says_what_is_its_own() {
     world.say("admin", &state("debian", 1, None));
     world.say("s1", &advisory(Action::Warn, "T-1", 1, None));
     world.say("control", &head(1, None, 1, 1, 6));
+    world.say("b2", &source(ATTR, "attr.deb", "attr", "1:2.5.1-4"));
+    world.say("admin", &say_lifecycle(lifecycle(Affected::packages("pkg:deb/debian/attr"), Stage::EndOfLife, 1, None)));
     assert_eq!(world.refused(), []);
-    assert_eq!(world.judged().standing.len(), 7);
+    let roles: Vec<Option<Role>> = world.judged().standing.iter().map(|leaf| leaf.role).collect();
+    let said = [Role::Builder, Role::Builder, Role::Rebuilder, Role::Admin, Role::Security, Role::Control, Role::Builder, Role::Admin];
+    assert_eq!(roles, std::iter::once(None).chain(said.map(Some)).collect::<Vec<_>>());
 }
 
 #[test]
@@ -337,7 +344,7 @@ fn warnings_reach_indexes() {
     assert!(covers(about("deb/debian/bookworm", vec![])) && covers(about("deb/debian/*", vec![hash("x")])));
     assert!(!covers(about("deb/debian/bookworm", vec![hash("y")])) && !covers(about("deb/debian/bookworm-updates", vec![])));
     assert!(!covers(Affected::packages("pkg:*")));
-    assert!(!about("deb/*", vec![]).covers(&purl(ATTR), &hash("x")));
+    assert!(!about("deb/*", vec![]).covers(&purl(ATTR), &hash("x"), &[]));
 }
 
 #[test]
@@ -443,7 +450,7 @@ fn observations_agree_entry_by_entry() {
 fn warned(world: &World) -> Vec<(String, bool)> {
     let judged = world.judged();
     let advisories = Advisories::new(&judged.judge, &judged.standing);
-    advisories.about(&purl(ATTR), &hash("attr.deb")).map(|entry| (entry.advisory.id.clone(), entry.confirmed)).collect()
+    advisories.about(&purl(ATTR), &hash("attr.deb"), &[]).map(|entry| (entry.advisory.id.clone(), entry.confirmed)).collect()
 }
 
 #[test]
@@ -464,8 +471,8 @@ fn warnings_hold_until_they_are_withdrawn() {
     let judged = world.judged();
     let advisories = Advisories::new(&judged.judge, &judged.standing);
     assert_eq!((advisories.newest(), advisories.in_force().len()), (4, 2));
-    assert_eq!(advisories.about(&purl("pkg:deb/debian/attr@1:2.5.1-5?arch=amd64"), &hash("attr.deb")).count(), 0);
-    assert_eq!(advisories.about(&purl("pkg:deb/debian/acl@1?arch=amd64"), &hash("attr.deb")).count(), 0);
+    assert_eq!(advisories.about(&purl("pkg:deb/debian/attr@1:2.5.1-5?arch=amd64"), &hash("attr.deb"), &[]).count(), 0);
+    assert_eq!(advisories.about(&purl("pkg:deb/debian/acl@1?arch=amd64"), &hash("attr.deb"), &[]).count(), 0);
 }
 
 #[test]
@@ -505,7 +512,7 @@ fn digests_and_other_patterns_narrow_a_warning() {
         let mut digests: Vec<Hash> = digests.iter().map(|text| hash(text)).collect();
         digests.sort();
         let affected = Affected { digests, ..Affected::packages(pattern) };
-        affected.covers(&purl(ATTR), &hash("attr.deb"))
+        affected.covers(&purl(ATTR), &hash("attr.deb"), &[])
     };
     assert!(about(&[], "pkg:*") && about(&["attr.deb", "x"], "pkg:*") && about(&["attr.deb"], "pkg:deb/debian/at*"));
     assert!(!about(&["x"], "pkg:*") && !about(&["attr.deb"], "pkg:deb/ubuntu/*") && !about(&[], "nonsense"));
@@ -546,4 +553,149 @@ fn only_relevant_leaves_give_the_same_answer() {
     let about = |standing: &[Leaf]| claims_for(&purl(ATTR), standing);
     assert_eq!(about(&some.standing), about(&all.standing));
     assert_eq!(about(&some.standing)[0].verdict(2), ClaimVerdict::TooFew);
+}
+
+fn end_of(affected: Affected, sequence: u64, previous: Option<&Statement>) -> Statement {
+    say_lifecycle(lifecycle(affected, Stage::EndOfLife, sequence, previous.map(payload)))
+}
+
+#[test]
+fn ends_are_said_by_the_team_and_by_admins_of_what_is_in_scope() {
+    let world = World::new();
+    let may = |who: &str, affected: Affected| world.may(&key(who), &end_of(affected, 1, None));
+    let outside = || Err(Refusal::OutOfScope { subject: Lifecycle::SUBJECT.into() });
+    for affected in [
+        Affected::packages("pkg:deb/debian/attr"),
+        Affected::packages("pkg:deb/debian/*"),
+        Affected::sources("pkg:deb/debian/lib*"),
+        Affected::repositories("deb/debian/buster"),
+        Affected::repositories("deb/debian/*"),
+    ] {
+        assert_eq!((may("admin", affected.clone()), may("s1", affected.clone())), (Ok(()), Ok(())), "{affected:?}");
+        assert_eq!(may("b1", affected), Err(Refusal::WrongRole { needed: Role::Security }));
+    }
+    for affected in [
+        Affected::packages("pkg:*"),
+        Affected::packages("pkg:deb/*"),
+        Affected::sources("pkg:deb/debian-security/attr"),
+        Affected::repositories("deb/*"),
+        Affected::repositories("deb/deb*"),
+        Affected::repositories("deb/ubuntu/noble"),
+    ] {
+        assert_eq!((may("admin", affected.clone()), may("s1", affected.clone())), (outside(), Ok(())), "{affected:?}");
+    }
+    assert_eq!(may("nobody", Affected::packages("pkg:deb/debian/attr")), Err(Refusal::UnknownKey));
+    // Who retired as one may still speak as the other.
+    let both = World::with(|roles| {
+        roles.admins.push(role_of("s1", &["pkg:deb/debian/*"]));
+        roles.security.keys[0].state = KeyState::Retired;
+    });
+    assert_eq!(both.may(&key("s1"), &end_of(Affected::packages("pkg:deb/debian/attr"), 1, None)), Ok(()));
+    assert_eq!(both.may(&key("s1"), &end_of(Affected::packages("pkg:*"), 1, None)), outside());
+}
+
+fn role_of(name: &str, scopes: &[&str]) -> attest::roles::RoleKey {
+    common::role_key(&key(name), scopes)
+}
+
+fn ends(world: &World) -> Vec<(u64, Role, bool)> {
+    let judged = world.judged();
+    let lifecycles = Lifecycles::new(&judged.judge, &judged.standing);
+    let said = |said: &Said| (said.lifecycle.sequence, said.office, said.confirmed);
+    lifecycles.about(&purl(ATTR), &hash("attr.deb"), &[]).map(said).collect()
+}
+
+#[test]
+fn an_end_holds_until_the_same_office_takes_it_back() {
+    let mut world = World::with(|roles| roles.security.threshold = 2);
+    let attr = || Affected::packages("pkg:deb/debian/attr");
+    let first = end_of(attr(), 1, None);
+    assert_eq!(world.may(&key("s1"), &end_of(attr(), 2, Some(&first))), Err(Refusal::WrongSequence { expected: 1, found: 2 }));
+    world.say("s1", &first);
+    assert_eq!(world.may(&key("s1"), &end_of(attr(), 2, Some(&end_of(Affected::packages("pkg:*"), 1, None)))), Err(Refusal::WrongPrevious));
+    assert_eq!(ends(&world), [(1, Role::Security, false)], "shown, and binding for nobody");
+    world.say("s1", &first);
+    assert_eq!(ends(&world), [(1, Role::Security, false)], "one key counts once");
+    world.say("s2", &first);
+    assert_eq!(ends(&world), [(1, Role::Security, true)]);
+    // The admin may say so alone; and what it takes back is its own word, not the team's.
+    let second = end_of(attr(), 2, Some(&first));
+    world.say("admin", &second);
+    assert_eq!(ends(&world), [(1, Role::Security, true), (2, Role::Admin, true)]);
+    let third = say_lifecycle(lifecycle(attr(), Stage::Supported, 3, Some(payload(&second))));
+    world.say("admin", &third);
+    assert_eq!(ends(&world), [(1, Role::Security, true)]);
+    let fourth = say_lifecycle(lifecycle(attr(), Stage::Supported, 4, Some(payload(&third))));
+    world.say("s1", &fourth);
+    assert_eq!(ends(&world), [(1, Role::Security, true)], "one of the team alone takes nothing back");
+    let other = end_of(Affected::packages("pkg:deb/debian/at*"), 5, Some(&fourth));
+    world.say("admin", &other);
+    assert_eq!(ends(&world), [(1, Role::Security, true), (5, Role::Admin, true)], "another pattern is another matter");
+    world.say("s2", &fourth);
+    assert_eq!(ends(&world), [(5, Role::Admin, true)]);
+    assert_eq!(world.refused(), []);
+    let judged = world.judged();
+    assert_eq!(Lifecycles::new(&judged.judge, &judged.standing).newest(), 5);
+}
+
+#[test]
+fn an_end_by_a_compromised_key_is_void() {
+    let mut world = World::new();
+    let first = world.say("admin", &end_of(Affected::packages("pkg:deb/debian/attr"), 1, None));
+    assert_eq!(ends(&world).len(), 1);
+    world.change_roles(|roles| roles.admins[0].state = KeyState::CompromisedFrom(first));
+    assert_eq!(ends(&world), []);
+}
+
+#[test]
+fn control_heads_tell_of_ends_that_are_missing() {
+    let mut world = World::new();
+    let hidden = world.say("admin", &end_of(Affected::packages("pkg:deb/debian/attr"), 1, None));
+    let Predicate::ControlHead(shown) = head(1, None, 1, 0, 2).predicate else { panic!("a head") };
+    let shown = attest::predicate::ControlHead { lifecycle: Some(1), ..shown };
+    let first = Statement { subject: shown.subject(), predicate: Predicate::ControlHead(shown.clone()) };
+    world.say("control", &first);
+    let complete = |hidden: Option<u64>| {
+        let leaves = world.leaves.iter().enumerate().map(|(index, leaf)| (index as u64, leaf.as_slice()));
+        let judged = judge_all(world.pin, leaves.filter(|(index, _)| Some(*index) != hidden));
+        completeness(&judged.judge, &judged.standing)
+    };
+    assert_eq!(complete(None), Completeness::Complete(shown.clone()));
+    assert_eq!(complete(Some(hidden)), Completeness::Withheld(shown));
+    // A later head that has forgotten the statement contradicts the log.
+    assert_eq!(world.may(&key("control"), &head(2, Some(payload(&first)), 1, 0, 3)), Err(Refusal::WrongControlHead));
+}
+
+#[test]
+fn what_is_said_of_a_source_reaches_what_was_built_from_it() {
+    let mut world = World::new();
+    let lib = "pkg:deb/debian/libattr1@1:2.5.1-4?arch=amd64";
+    world.say("b1", &source(lib, "libattr1.deb", "attr", "1:2.5.1-4"));
+    world.say("b1", &source(lib, "libattr1.deb", "attr", "1:2.5.1-4"));
+    world.say("b2", &source(lib, "libattr1.deb", "attr", "1:2.5.1-4"));
+    world.say("b3", &source(lib, "another.deb", "acl", "1"));
+    assert_eq!(world.may(&key("s1"), &source(lib, "libattr1.deb", "attr", "1")), Err(Refusal::WrongRole { needed: Role::Builder }));
+    let foreign = source("pkg:deb/ubuntu/libattr1@1?arch=amd64", "x.deb", "attr", "1");
+    assert_eq!(world.may(&key("b1"), &foreign), Err(Refusal::OutOfScope { subject: foreign.subject.name.clone() }));
+    assert_eq!(world.refused(), []);
+    let judged = world.judged();
+    let stated = sources_for(&purl(lib), &judged.standing);
+    let words: Vec<(String, usize)> = stated.iter().map(|stated| (stated.source.to_string(), stated.attesters.len())).collect();
+    let expected = [("pkg:deb/debian/attr@1:2.5.1-4?arch=source", 2), ("pkg:deb/debian/acl@1?arch=source", 1)];
+    assert_eq!(words, expected.map(|(source, count)| (source.to_owned(), count)), "keys are counted, and all are heard");
+    let sources: Vec<attest::Purl> = stated.into_iter().map(|stated| stated.source).collect();
+    let covers = |affected: Affected| affected.covers(&purl(lib), &hash("libattr1.deb"), &sources);
+    let before = |version: &str| Affected { before: Some(version.into()), ..Affected::sources("pkg:deb/debian/attr") };
+    assert!(
+        covers(Affected::sources("pkg:deb/debian/attr")) && covers(Affected::sources("pkg:deb/debian/acl")) && covers(before("1:2.5.1-5"))
+    );
+    assert!(
+        !covers(before("1:2.5.1-4"))
+            && !covers(Affected::sources("pkg:deb/debian/libattr1"))
+            && !covers(Affected::packages("pkg:deb/debian/attr"))
+    );
+    // Where nobody states a source, everything of the vendor may be meant.
+    let may = |pattern: &str| Affected::sources(pattern).may_cover(&purl(lib));
+    assert!(may("pkg:deb/debian/openssl") && may("pkg:deb/debian/*") && may("pkg:*"));
+    assert!(!may("pkg:deb/ubuntu/attr") && !may("pkg:rpm/*") && !Affected::packages("pkg:*").may_cover(&purl(lib)));
 }

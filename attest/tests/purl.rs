@@ -186,8 +186,20 @@ fn ranges_hold_their_first_and_not_their_last_version() {
     assert!(is_within(&at("1.0"), Some("1.0"), Some("1.1")) && is_within(&at("1.1~rc1"), Some("1.0"), Some("1.1")));
     assert!(!is_within(&at("1.1"), Some("1.0"), Some("1.1")) && !is_within(&at("0.9"), Some("1.0"), None));
     assert!(is_within(&at("0.1"), None, None));
-    // No rule for rpm here: a needless warning is better than none.
-    assert!(is_within(&purl("pkg:rpm/fedora/x@9-1?arch=noarch"), None, Some("1-1")));
+    let bounds = |text: &str, from, before| is_within(&purl(text), from, before);
+    assert!(
+        bounds("pkg:rpm/fedora/x@9-1?arch=noarch", Some("9"), Some("9-2"))
+            && !bounds("pkg:rpm/fedora/x@9-1?arch=noarch", None, Some("1-1"))
+    );
+    assert!(
+        bounds("pkg:rpm/fedora/x@9-1?arch=noarch&epoch=2", Some("2:9-1"), None)
+            && !bounds("pkg:rpm/fedora/x@9-1?arch=noarch", Some("2:1"), None)
+    );
+    assert!(bounds("pkg:alpm/arch/x@1:9-1?arch=any", Some("1:9-1"), None) && !bounds("pkg:alpm/arch/x@9-1?arch=any", Some("1:1"), None));
+    assert!(bounds("pkg:apk/alpine/x@1.2-r3?arch=x86_64", Some("1.2-r3"), Some("1.10")));
+    assert!(!bounds("pkg:apk/alpine/x@1.2-r3?arch=x86_64", None, Some("1.2_rc1")));
+    // What cannot be compared: a needless warning is better than none.
+    assert!(bounds("pkg:apk/alpine/x@9-r1?arch=x86_64", None, Some("one")));
 }
 
 proptest! {

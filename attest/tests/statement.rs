@@ -3,12 +3,12 @@
 mod common;
 
 use attest::predicate::{
-    Action, Advisory, Affected, Change, ControlHead, Differs, Environment, FirstDifference, Imported, InstallObservation, Kind, Observed,
-    PackageFiles, PackageOrigin, Predicate, Rebuild, RebuildResult, RepositoryState, RolesLeaf, Severity,
+    Action, Advisory, Affected, Change, ControlHead, Differs, Environment, FirstDifference, Imported, InstallObservation, Kind, Lifecycle,
+    Observed, PackageFiles, PackageOrigin, PackageSource, Predicate, Rebuild, RebuildResult, RepositoryState, RolesLeaf, Severity, Stage,
 };
 use attest::statement::StatementError;
 use attest::{Envelope, Statement, Subject};
-use common::{ATTR, claim, hash, head, key, origin_signed_by, purl};
+use common::{ATTR, claim, hash, head, key, lifecycle, origin_signed_by, purl, say_lifecycle, source};
 use proptest::prelude::*;
 
 fn about(predicate: Predicate) -> Statement {
@@ -82,6 +82,8 @@ fn all() -> Vec<Statement> {
         own(advisory().subject(), Predicate::Advisory(advisory())),
         own(leaf.subject(), Predicate::Roles(leaf)),
         head(1, None, 1, 0, 10),
+        say_lifecycle(lifecycle(Affected::packages("pkg:deb/debian/attr"), Stage::EndOfLife, 1, None)),
+        source(ATTR, "attr.deb", "attr", "1:2.5.1-4"),
     ]
 }
 
@@ -259,12 +261,15 @@ fn bounds_of_chained_statements() {
             |advisory| advisory.affected[0] = Affected::repositories("debian"),
             |advisory| advisory.affected[0] = Affected::repositories("npm/x/*"),
             |advisory| advisory.affected[0] = Affected { before: Some("2".into()), ..Affected::repositories("deb/debian/sid") },
+            |advisory| advisory.affected[0].source = Some("pkg:deb/debian/attr".into()),
+            |advisory| advisory.affected[0] = Affected::sources("attr"),
+            |advisory| advisory.affected[0] = Affected { digests: vec![hash("x")], ..Affected::sources("pkg:deb/debian/attr") },
             |advisory| advisory.affected[0].from = Some(String::new()),
             |advisory| advisory.affected[0].before = Some("\n".into()),
             |advisory| advisory.affected[0].digests = vec![hash("x"), hash("x")],
         ],
     );
-    let good = ControlHead { advisory: 0, previous: None, roles: 1, sequence: 1, size: 1, time: 1 };
+    let good = ControlHead { advisory: 0, lifecycle: Some(3), previous: None, roles: 1, sequence: 1, size: 1, time: 1 };
     let check = |head: ControlHead| Statement { subject: head.subject(), predicate: Predicate::ControlHead(head) }.check();
     refused(
         &good,
@@ -275,6 +280,8 @@ fn bounds_of_chained_statements() {
             |head| head.size = 0,
             |head| head.time = u64::MAX,
             |head| head.advisory = 1 << 53,
+            |head| head.lifecycle = Some(0),
+            |head| head.lifecycle = Some(1 << 53),
         ],
     );
     let name = RepositoryState::subject_name("deb", "debian", "bookworm");
@@ -293,6 +300,63 @@ fn bounds_of_chained_statements() {
             |state| state.index = "dists/InRelease".into(),
         ],
     );
+}
+
+#[test]
+fn bounds_of_lifecycles() {
+    let good = Lifecycle {
+        successor: Some("pkg:deb/debian/attr-ng".into()),
+        ..lifecycle(Affected::sources("pkg:deb/debian/attr"), Stage::Superseded, 2, Some(hash("before")))
+    };
+    refused(
+        &good,
+        |lifecycle| say_lifecycle(lifecycle).check(),
+        &[
+            |lifecycle| lifecycle.sequence = 1,
+            |lifecycle| lifecycle.previous = None,
+            |lifecycle| lifecycle.date = None,
+            |lifecycle| lifecycle.date = Some(1 << 53),
+            |lifecycle| lifecycle.stage = Stage::Supported,
+            |lifecycle| (lifecycle.stage, lifecycle.date) = (Stage::Supported, None),
+            |lifecycle| (lifecycle.stage, lifecycle.successor) = (Stage::Supported, None),
+            |lifecycle| lifecycle.successor = None,
+            |lifecycle| lifecycle.successor = Some("attr-ng".into()),
+            |lifecycle| lifecycle.successor = Some("pkg:deb/debian/attr*".into()),
+            |lifecycle| lifecycle.successor = Some("deb/debian/trixie".into()),
+            |lifecycle| lifecycle.affected = Affected::repositories("deb/debian/buster"),
+            |lifecycle| lifecycle.affected = Affected { source: None, ..lifecycle.affected.clone() },
+            |lifecycle| lifecycle.summary = "two\nlines".into(),
+            |lifecycle| lifecycle.reference = String::new(),
+        ],
+    );
+    let repository = Lifecycle {
+        successor: Some("deb/debian/trixie".into()),
+        ..lifecycle(Affected::repositories("deb/debian/bookworm*"), Stage::EndOfLife, 1, None)
+    };
+    assert_eq!(say_lifecycle(repository).check(), Ok(()));
+    assert_eq!(say_lifecycle(lifecycle(Affected::packages("pkg:deb/debian/attr"), Stage::Supported, 1, None)).check(), Ok(()));
+}
+
+#[test]
+fn bounds_of_sources() {
+    let good = PackageSource::of(&purl(ATTR), "attr", "1:2.5.1-4").expect("a source package");
+    assert_eq!(good.source, "pkg:deb/debian/attr@1:2.5.1-4?arch=source");
+    let check = |stated| about(Predicate::PackageSource(stated)).check();
+    refused(
+        &PackageSource { sha256: Some(hash("attr.dsc")), ..good.clone() },
+        check,
+        &[
+            |stated| stated.source = "attr".into(),
+            |stated| stated.source = ATTR.into(),
+            |stated| stated.source = "pkg:deb/ubuntu/attr@1?arch=source".into(),
+            |stated| stated.source = "pkg:rpm/debian/attr@1?arch=src".into(),
+        ],
+    );
+    let of_a_source = Statement::about_package(&purl(&good.source), hash("attr.dsc"), Predicate::PackageSource(good));
+    assert!(matches!(of_a_source.check(), Err(StatementError::BadSubject(_))));
+    // An rpm package has no epoch of its source in it; it is taken to be its own.
+    let rpm = PackageSource::of(&purl("pkg:rpm/fedora/bind-libs@9.18-1.fc40?arch=x86_64&epoch=32"), "bind", "9.18-1.fc40");
+    assert_eq!(rpm.map(|stated| stated.source).as_deref(), Some("pkg:rpm/fedora/bind@9.18-1.fc40?arch=src&epoch=32"));
 }
 
 #[test]

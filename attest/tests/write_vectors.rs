@@ -10,14 +10,17 @@ use std::path::PathBuf;
 use attest::bundle::{BundledLeaf, BundledManifest, EarlierTree};
 use attest::manifest::{Attributes, Class, Manifest, ManifestBuilder, Node, device_number, tree_of};
 use attest::predicate::{
-    Action, Advisory, Affected, Change, Differs, Environment, FirstDifference, Imported, InstallObservation, Observed, Predicate, Rebuild,
-    RebuildResult, RepositoryState, Severity,
+    Action, Advisory, Affected, Change, ControlHead, Differs, Environment, FirstDifference, Imported, InstallObservation, Lifecycle,
+    Observed, Predicate, Rebuild, RebuildResult, RepositoryState, Severity, Stage,
 };
 use attest::roles::{KeyState, Roles, RolesChain};
 use attest::{Bundle, Envelope, Hash, Judge, Statement, Subject};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use common::{ATTR, Minisign, claim, first_roles, hash, head, key, leaf, next_roles, origin_signed_by, payload, purl, testdata};
+use common::{
+    ATTR, Minisign, claim, first_roles, hash, head, key, leaf, lifecycle, next_roles, origin_signed_by, payload, purl, say_lifecycle,
+    source, testdata,
+};
 use tlog::{Checkpoint, ConsistencyProof, InclusionProof, Note, SignedCheckpoint, Tree, hash_leaf};
 
 /// Writes one vector with the verdict that it gets.
@@ -101,6 +104,14 @@ fn statements_of_each_kind() -> Vec<(&'static str, Statement)> {
     let seen = RepositoryState::seen("InRelease", Some(1_700_000_000), Some(1_700_600_000));
     let state = seen.clone().registered(None);
     let name = RepositoryState::subject_name("deb", "debian", "bookworm");
+    let second = ControlHead { advisory: 0, lifecycle: Some(2), previous: None, roles: 1, sequence: 1, size: 10, time: 1_700_000_001 };
+    let affected = Affected { before: Some("1:2.5".into()), ..Affected::sources("pkg:deb/debian/attr") };
+    let successor = Some("pkg:deb/debian/attr-ng".into());
+    let ended = Lifecycle { successor, ..lifecycle(affected, Stage::Superseded, 1, None) };
+    let successor = Some("deb/debian/bookworm".into());
+    let release =
+        Lifecycle { successor, ..lifecycle(Affected::repositories("deb/debian/buster*"), Stage::EndOfLife, 2, Some(hash("first"))) };
+    let supported = lifecycle(Affected::packages("pkg:deb/debian/attr"), Stage::Supported, 3, Some(hash("second")));
     vec![
         ("package-files", claim(ATTR, "attr.deb", "m")),
         ("install-observation", about(Predicate::InstallObservation(observation))),
@@ -115,6 +126,11 @@ fn statements_of_each_kind() -> Vec<(&'static str, Statement)> {
         ("rebuild-imported", about(Predicate::Rebuild(imported))),
         ("advisory", advisory(Action::Warn, 1, None)),
         ("control-head", head(1, None, 1, 0, 10)),
+        ("control-head-with-lifecycle", Statement { subject: second.subject(), predicate: Predicate::ControlHead(second) }),
+        ("lifecycle", say_lifecycle(ended)),
+        ("lifecycle-repository", say_lifecycle(release)),
+        ("lifecycle-supported", say_lifecycle(supported)),
+        ("package-source", source("pkg:deb/debian/libattr1@1:2.5.1-4?arch=amd64", "libattr1.deb", "attr", "1:2.5.1-4")),
     ]
 }
 
@@ -183,6 +199,18 @@ fn statements() {
     change("advisory-about-neither", "advisory", ",\"purl\":\"pkg:deb/debian/attr\"", "");
     change("advisory-without-subject-digest", "advisory", "getfattr", "setfattr");
     change("head-without-subject-digest", "control-head", "\"sequence\":1", "\"sequence\":2");
+    change("head-with-lifecycle-0", "control-head-with-lifecycle", "\"lifecycle\":2", "\"lifecycle\":0");
+    change("lifecycle-superseded-by-nothing", "lifecycle", "\"successor\":\"pkg:deb/debian/attr-ng\",", "");
+    change("lifecycle-by-a-pattern", "lifecycle", "attr-ng", "attr*");
+    change("lifecycle-without-date", "lifecycle", "\"date\":1750000000,", "");
+    change("lifecycle-of-no-stage", "lifecycle", "\"superseded\"", "\"retired\"");
+    change("lifecycle-of-both", "lifecycle", "\"source\":", "\"purl\":\"pkg:*\",\"source\":");
+    change("lifecycle-repository-with-versions", "lifecycle-repository", "\"digests\":[]", "\"before\":\"1\",\"digests\":[]");
+    change("lifecycle-repository-by-a-package", "lifecycle-repository", "\"deb/debian/bookworm\"", "\"pkg:deb/debian/bookworm\"");
+    change("lifecycle-without-subject-digest", "lifecycle-supported", "\"sequence\":3", "\"sequence\":4");
+    change("source-of-another-vendor", "package-source", "pkg:deb/debian/attr@", "pkg:deb/ubuntu/attr@");
+    change("source-that-is-a-binary", "package-source", "arch=source", "arch=amd64");
+    change("source-of-a-source", "package-source", "arch=amd64", "arch=source");
     change("rebuild-same-but-different", "rebuild", "\"result\":\"same\"", "\"result\":\"different\"");
     change("rebuild-environment-unknown", "rebuild", "\"derived\"", "\"guessed\"");
     change("rebuild-recorded-without-record", "rebuild", "\"derived\"", "\"recorded\"");

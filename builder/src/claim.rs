@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 
-use attest::predicate::{PackageFiles, PackageOrigin, Predicate};
+use attest::predicate::{PackageFiles, PackageOrigin, PackageSource, Predicate};
 use attest::{Purl, Statement};
 use package::deb::{self, DebPackage};
 
@@ -59,6 +59,8 @@ pub struct Claim {
     pub files: Statement,
     /// `package-origin/v1`.
     pub origin: Statement,
+    /// `package-source/v1`, where the package file names its source.
+    pub source: Option<Statement>,
 }
 
 /// Reads a package file.
@@ -81,7 +83,9 @@ impl Claim {
         let purl = file.purl(vendor).map_err(|error| ClaimError::Statement(error.to_string()))?;
         let files = statement(&purl, &file, Predicate::PackageFiles(PackageFiles::of(&file.manifest)))?;
         let origin = statement(&purl, &file, Predicate::PackageOrigin(origin.clone()))?;
-        Ok(Self { manifest: file.manifest.encode(), file, purl, files, origin })
+        let source = file.source.as_ref().and_then(|(name, version)| PackageSource::of(&purl, name, version));
+        let source = source.map(|source| statement(&purl, &file, Predicate::PackageSource(source))).transpose()?;
+        Ok(Self { manifest: file.manifest.encode(), file, purl, files, origin, source })
     }
 }
 

@@ -266,7 +266,7 @@ impl Run<'_> {
         let spool = Spool::new(self.home);
         for (_, Ready { claim, .. }) in ready {
             spool.keep_manifest(&claim.file.manifest.root(), &claim.manifest)?;
-            for statement in [&claim.files, &claim.origin] {
+            for statement in [&claim.files, &claim.origin].into_iter().chain(&claim.source) {
                 // A newer index would make another origin of the same file, which says nothing new.
                 if self.record.is_none_or(|record| !record.holds(statement)) {
                     self.say(&spool, statement)?;

@@ -176,7 +176,7 @@ fn an_image_by_any_reference_is_pinned() {
     for builder in [&by_name, &configured("by-digest", &format!("{name}@{}", digest.trim())), &configured("by-short-id", &id[7..19])] {
         let output = builder.attest(&["one"]);
         assert!(output.status.success(), "{}", support::text(&output));
-        assert_eq!((builder.image(), builder.said_of_packages().len()), (id.clone(), 3));
+        assert_eq!((builder.image(), builder.said_of_packages().len()), (id.clone(), 4));
         assert_eq!(
             builder.said()[&("package-files/v1", "pkg:deb/tests/one@1.0?arch=all".to_owned())],
             by_id.said()[&("package-files/v1", "pkg:deb/tests/one@1.0?arch=all".to_owned())]

@@ -81,7 +81,7 @@ fn killed_at_any_stage_nothing_is_lost_or_left() {
     let output = builder.attest(&packages);
     assert!(output.status.success(), "{}", support::text(&output));
     assert!(killed_with >= 2);
-    assert_eq!(builder.said_of_packages().len(), 3 * packages.len());
+    assert_eq!(builder.said_of_packages().len(), 4 * packages.len());
     assert_eq!((containers_of(&builder).as_str(), images_of(&builder)), ("", vec![builder.image()]));
     assert_eq!(fs::read_dir(&work).unwrap().count(), 0);
     let served = Command::new("pgrep").args(["-f", &format!("podman system service.*{}", work.display())]).output().unwrap();
@@ -132,7 +132,7 @@ fn a_full_and_a_read_only_disk_lose_nothing() {
     let output = builder.attest(&["small"]);
     assert!(output.status.success(), "{}", support::text(&output));
     let before = builder.said();
-    assert_eq!(builder.said_of_packages().len(), 3);
+    assert_eq!(builder.said_of_packages().len(), 4);
     let filler = builder.dir.join("filler");
     // All but four megabytes.
     support::tool(

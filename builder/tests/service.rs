@@ -115,16 +115,16 @@ fn what_is_new_comes_into_the_log_once() {
     let builder = service(dir.path(), &repository, &log);
     let mut running = Running::start(&builder, &["--metrics", "127.0.0.1:0"]);
     let address = running.says("metrics at http://").split('/').nth(2).unwrap().to_owned();
-    wait_for("the first version", || logged(&log).len() == 3);
+    wait_for("the first version", || logged(&log).len() == 4);
     repository.add("watched", "2.0", "more content\n", "exit 0");
     publish(&repository);
-    wait_for("the second version", || logged(&log).len() == 6);
-    assert_eq!(logged(&log).iter().filter(|(_, purl)| purl == "pkg:deb/tests/watched@2.0?arch=all").count(), 3);
+    wait_for("the second version", || logged(&log).len() == 8);
+    assert_eq!(logged(&log).iter().filter(|(_, purl)| purl == "pkg:deb/tests/watched@2.0?arch=all").count(), 4);
     wait_for("the lag", || metric(&address, "tally_builder_lag_seconds_count") == 2.0);
     assert_eq!(metric(&address, "tally_builder_packages_total{result=\"attested\"}"), 2.0);
     let asked = support::tally_builder(&["request", "--config", &builder.config, "other", "absent", "watched"], 30);
     assert!(asked.status.success(), "{}", support::text(&asked));
-    wait_for("what was asked for", || logged(&log).len() == 9);
+    wait_for("what was asked for", || logged(&log).len() == 12);
     let requests = builder.dir.join("requests");
     wait_for("an empty queue", || fs::read_dir(&requests).unwrap().flatten().filter(|entry| entry.path().is_file()).count() == 0);
     let refused = fs::read_dir(requests.join("failed")).unwrap().flatten().next().unwrap();
@@ -138,7 +138,7 @@ fn what_is_new_comes_into_the_log_once() {
         metric(&address, "tally_builder_look_time_seconds") > 0.0 && metric(&address, "tally_builder_due_packages") == 0.0
     });
     assert!(!again.end().iter().any(|line| line.starts_with("attested") || line.starts_with("failed")));
-    assert_eq!((logged(&log).len(), log.state.lock().unwrap().repeated), (9, 0));
+    assert_eq!((logged(&log).len(), log.state.lock().unwrap().repeated), (12, 0));
     assert_eq!((containers_of(&builder).as_str(), images_of(&builder).len()), ("", 0));
 }
 
@@ -172,13 +172,13 @@ fn killed_at_any_moment_it_neither_loses_nor_repeats() {
     let packages = 4 + kills / 2;
     let mut running = Running::start(&builder, &["--metrics", "127.0.0.1:0"]);
     let address = running.says("metrics at http://").split('/').nth(2).unwrap().to_owned();
-    wait_for("every entry", || logged(&log).len() >= 3 * packages);
+    wait_for("every entry", || logged(&log).len() >= 4 * packages);
     // Where the last kill came after everything was said, there is still to be cleaned up.
     wait_for("a round", || metric(&address, "tally_builder_look_time_seconds") > 0.0);
     running.end();
     let said = logged(&log);
     let distinct: BTreeSet<_> = said.iter().collect();
-    assert_eq!((said.len(), distinct.len()), (3 * packages, 3 * packages), "{said:?}");
+    assert_eq!((said.len(), distinct.len()), (4 * packages, 4 * packages), "{said:?}");
     assert_eq!((builder.said().len(), containers_of(&builder).as_str(), images_of(&builder).len()), (0, "", 0));
     assert_eq!(fs::read_dir(builder.dir.join("work")).unwrap().count(), 0);
 }

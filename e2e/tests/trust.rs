@@ -75,4 +75,35 @@ fn a_foundation_appoints_an_admin_who_registers_what_builders_saw() {
     expect(&user, 0, &[&["advise", "withdraw"], &text[..]].concat());
     expect(&user, 0, &["repo", "check", "--file", &new]);
     expect(&user, 0, &["advise", "head", "--key", &stranger]);
+
+    // The admin ends the release, and another has its own word; whoever follows the log hears all of it.
+    let text = ["--reference", "https://example.com/eol", "--summary", "the release is over"];
+    let end = ["advise", "end-of-life", "--repository", "deb/debian/bookworm", "--date", "2020-12-31"];
+    let by =
+        |key: &str, words: &[&str]| [words, &["--key", key], &text[..]].concat().iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let say = |status: i32, key: &str, words: &[&str]| {
+        let words = by(key, words);
+        expect(&user, status, &words.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    say(64, &key, &end[..4]);
+    say(64, &key, &[&end[..5], &["31.12.2020"]].concat());
+    say(64, &key, &[&end[..], &["--package", "pkg:deb/debian/*"]].concat());
+    assert!(say(14, &key, &["advise", "end-of-life", "--repository", "deb/ubuntu/noble", "--date", "2020-12-31"]).contains("scopes"));
+    say(0, &key, &[&end[..], &["--successor", "deb/debian/trixie"]].concat());
+    let said = expect(&user, 3, &["repo", "check", "--file", &new]);
+    assert!(said.contains("end of life   yes") && said.contains("says the admin: the release is over."), "{said}");
+    say(
+        0,
+        &stranger,
+        &["advise", "superseded", "--repository", "deb/debian/bookworm", "--date", "2020-12-31", "--by", "deb/debian/trixie"],
+    );
+    expect(&user, 10, &["advise", "second", "--key", &stranger, "--lifecycle", "9"]);
+    say(0, &key, &["advise", "supported", "--repository", "deb/debian/bookworm"]);
+    expect(&user, 0, &["advise", "head", "--key", &stranger]);
+    let said = expect(&user, 0, &["repo", "check", "--file", &new]);
+    assert!(said.contains("end of life   no, but another repository has taken its place"), "{said}");
+    let said = expect(&user, 0, &["audit", "--once"]);
+    for kind in ["registration", "end-of-life", "superseded", "advisory", "withdrawal"] {
+        assert!(said.contains(&format!(" notice {kind}, entry ")), "{kind}: {said}");
+    }
 }

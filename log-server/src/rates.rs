@@ -12,13 +12,13 @@ use tlog::{Hash, VerifierKey};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Claims, observations and origins.
+    /// Claims, observations, origins and sources.
     pub builder: u32,
-    /// States of repositories.
+    /// States of repositories, and what their admins say of ends of life.
     pub admin: u32,
     /// Rebuilds.
     pub rebuilder: u32,
-    /// Advisories.
+    /// Advisories and lifecycle statements.
     pub security: u32,
     /// Control heads.
     pub control: u32,

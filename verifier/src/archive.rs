@@ -38,6 +38,8 @@ pub struct Archive {
     pub sha256: Hash,
     /// For rpm, SHA-256 of the immutable header: the same after signing again.
     pub rpm_header: Option<Hash>,
+    /// The source package that it names, with the version; `None` where it names none, or was not read.
+    pub source: Option<(String, String)>,
     /// What it would install; `None` where only the digest is known.
     pub manifest: Option<Manifest>,
 }
@@ -79,6 +81,13 @@ impl Archive {
         };
         purl.ok()
     }
+
+    /// The package URL of its source package.
+    #[must_use]
+    pub fn source(&self, purl: &Purl) -> Option<Purl> {
+        let (name, version) = self.source.as_ref()?;
+        purl.source(name, version).ok()
+    }
 }
 
 impl Display for Archive {
@@ -95,8 +104,9 @@ fn words(error: impl Display) -> String {
 impl From<deb::DebPackage> for Archive {
     fn from(package: deb::DebPackage) -> Self {
         let (control, sha256, manifest) = (package.control, package.sha256, package.manifest);
+        let source = Some((control.source, control.source_version));
         let (name, version, architecture) = (control.name, control.version, control.architecture);
-        Self { format: Format::Deb, name, version, architecture, epoch: 0, sha256, rpm_header: None, manifest: Some(manifest) }
+        Self { format: Format::Deb, name, version, architecture, epoch: 0, sha256, rpm_header: None, source, manifest: Some(manifest) }
     }
 }
 
@@ -104,7 +114,8 @@ impl From<rpm::RpmPackage> for Archive {
     fn from(package: rpm::RpmPackage) -> Self {
         let rpm::Identity { name, epoch, version, architecture } = package.identity;
         let (sha256, rpm_header) = (package.sha256, Some(package.header));
-        Self { format: Format::Rpm, name, version, architecture, epoch, sha256, rpm_header, manifest: Some(package.manifest) }
+        let source = package.source;
+        Self { format: Format::Rpm, name, version, architecture, epoch, sha256, rpm_header, source, manifest: Some(package.manifest) }
     }
 }
 
@@ -112,6 +123,7 @@ impl From<alpm::AlpmPackage> for Archive {
     fn from(package: alpm::AlpmPackage) -> Self {
         let package::tarball::Identity { name, version, architecture } = package.identity;
         let (sha256, manifest) = (package.sha256, package.manifest);
-        Self { format: Format::Alpm, name, version, architecture, epoch: 0, sha256, rpm_header: None, manifest: Some(manifest) }
+        let source = package.source;
+        Self { format: Format::Alpm, name, version, architecture, epoch: 0, sha256, rpm_header: None, source, manifest: Some(manifest) }
     }
 }

@@ -67,8 +67,8 @@ pub fn check(setup: &Setup, paths: &[PathBuf], offline: bool) -> Result<Report, 
     let knowledge = if offline { setup.knowledge()?.0 } else { look_up(setup, &setup.log()?, checked.iter())? };
     let namespaces = setup.namespaces(&knowledge, Path::new("/"));
     let manifests = setup.cache.manifests();
-    let sources = Sources { knowledge: &knowledge, manifests: &manifests, rules: &setup.rules, namespaces: &namespaces };
     let now = time::now();
+    let sources = Sources { knowledge: &knowledge, manifests: &manifests, rules: &setup.rules, namespaces: &namespaces, now };
     let judged: Vec<_> = checked.iter().map(|file| file.judge(&sources)).collect();
     let attested = judged.iter().filter(|(_, agreed)| *agreed).count();
     let mut findings: Vec<_> = judged.into_iter().flat_map(|(findings, _)| findings).collect();

@@ -271,6 +271,10 @@ pub struct AuditArgs {
     /// Tell everything that is said about these packages, such as pkg:deb/debian/openssl*; can be given several times
     #[arg(long, value_name = "PATTERN")]
     pub watch: Vec<String>,
+    /// A key that is known to build or rebuild the watched packages, by its name or verifier key; what other keys say of them is a warning. Can
+    /// be given several times
+    #[arg(long, value_name = "KEY", requires = "watch")]
+    pub known: Vec<String>,
     /// Compare with what others have seen, beside the policy's witnesses: a mirror's or another auditor's address, or a file with a
     /// checkpoint or evidence; can be given several times
     #[arg(long, value_name = "PLACE")]

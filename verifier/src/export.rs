@@ -50,7 +50,8 @@ fn osv_affected(affected: &Affected) -> Value {
 
 /// Ecosystem, name and package URL of a pattern that names one package of a vendor whom OSV knows.
 fn package(affected: &Affected) -> Option<(&'static str, String, String)> {
-    let pattern = affected.purl.as_deref().filter(|pattern| !pattern.ends_with('*'))?;
+    // OSV's names of Debian's and Alpine's packages are those of their sources.
+    let pattern = affected.purl.as_deref().or(affected.source.as_deref()).filter(|pattern| !pattern.ends_with('*'))?;
     let mut parts = pattern.strip_prefix("pkg:")?.splitn(3, '/');
     let (kind, vendor, name) = (parts.next()?, parts.next()?, parts.next()?);
     let ecosystem = match (kind, vendor) {

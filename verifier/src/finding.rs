@@ -70,6 +70,8 @@ pub enum Kind {
     StaleControlHead,
     /// An index of a repository that is not the current one any more, or is too old by its own dates.
     StaleState,
+    /// The package or repository has reached its end of life: nobody repairs it, and nobody warns of it.
+    EndOfLife,
     /// No claim is known.
     Unattested,
     /// Nobody whose office it is has registered the index as the current one.
@@ -84,6 +86,8 @@ pub enum Kind {
     Unreadable,
     /// Changed while it was read.
     Changed,
+    /// Something is said of source packages, and nobody says from which this package was built.
+    SourceUnknown,
     /// Runs or is loaded from a system directory, and no attested package put it there.
     Unowned,
     /// A configuration file of /etc that was edited or removed.
@@ -98,6 +102,10 @@ pub enum Kind {
     Explained,
     /// What rebuilders say about a package file.
     Rebuilt,
+    /// Its end of life lies ahead.
+    EndAnnounced,
+    /// Another package or repository has taken its place.
+    Superseded,
     /// The package is not fully installed.
     PackageState,
     /// A warning that too few members of the security team have signed yet.
@@ -110,7 +118,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, worst first within each class.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 38] = [
         Self::Modified,
         Self::Missing,
         Self::Mode,
@@ -127,6 +135,7 @@ impl Kind {
         Self::StaleRoles,
         Self::StaleControlHead,
         Self::StaleState,
+        Self::EndOfLife,
         Self::Unattested,
         Self::Unregistered,
         Self::TooFewBuilders,
@@ -134,6 +143,7 @@ impl Kind {
         Self::Dissent,
         Self::Unreadable,
         Self::Changed,
+        Self::SourceUnknown,
         Self::Unowned,
         Self::ModifiedConfig,
         Self::NotInstalled,
@@ -141,6 +151,8 @@ impl Kind {
         Self::AmbiguousPackage,
         Self::Explained,
         Self::Rebuilt,
+        Self::EndAnnounced,
+        Self::Superseded,
         Self::PackageState,
         Self::Unconfirmed,
         Self::Accepted,
@@ -167,6 +179,7 @@ impl Kind {
             Self::StaleRoles => "stale-roles",
             Self::StaleControlHead => "stale-control-head",
             Self::StaleState => "stale-state",
+            Self::EndOfLife => "end-of-life",
             Self::Unattested => "unattested",
             Self::Unregistered => "unregistered",
             Self::TooFewBuilders => "too-few-builders",
@@ -174,6 +187,7 @@ impl Kind {
             Self::Dissent => "dissent",
             Self::Unreadable => "unreadable",
             Self::Changed => "changed",
+            Self::SourceUnknown => "source-unknown",
             Self::Unowned => "unowned",
             Self::ModifiedConfig => "modified-config",
             Self::NotInstalled => "not-installed",
@@ -181,6 +195,8 @@ impl Kind {
             Self::AmbiguousPackage => "ambiguous-package",
             Self::Explained => "explained",
             Self::Rebuilt => "rebuilt",
+            Self::EndAnnounced => "end-announced",
+            Self::Superseded => "superseded",
             Self::PackageState => "package-state",
             Self::Unconfirmed => "unconfirmed-warning",
             Self::Accepted => "accepted",
@@ -197,7 +213,7 @@ impl Kind {
             Self::ClockBehind => Class::Operational(crate::exit::CLOCK),
             Self::CacheIncomplete => Class::Operational(crate::exit::NO_CACHE),
             Self::Warned => Class::Warned,
-            Self::StaleHead | Self::StaleRoles | Self::StaleControlHead | Self::StaleState => Class::Stale,
+            Self::StaleHead | Self::StaleRoles | Self::StaleControlHead | Self::StaleState | Self::EndOfLife => Class::Stale,
             Self::Unattested
             | Self::Unregistered
             | Self::TooFewBuilders
@@ -205,11 +221,11 @@ impl Kind {
             | Self::Dissent
             | Self::Unreadable
             | Self::Changed
+            | Self::SourceUnknown
             | Self::Unowned => Class::Unknown,
             Self::ModifiedConfig | Self::NotInstalled | Self::NoVerify | Self::AmbiguousPackage => Class::Explained,
-            Self::Explained | Self::Rebuilt | Self::PackageState | Self::Unconfirmed | Self::Accepted | Self::AcceptUnused => {
-                Class::Explained
-            }
+            Self::Explained | Self::Rebuilt | Self::EndAnnounced | Self::Superseded | Self::PackageState => Class::Explained,
+            Self::Unconfirmed | Self::Accepted | Self::AcceptUnused => Class::Explained,
         }
     }
 }
@@ -278,6 +294,7 @@ impl Finding {
     pub fn id(&self) -> String {
         let what = match (self.kind, &self.digest, &self.found) {
             (Kind::Warned | Kind::Unconfirmed | Kind::AcceptUnused, _, _) => self.why.clone().into_bytes(),
+            (Kind::EndOfLife | Kind::EndAnnounced | Kind::Superseded, _, _) => self.why.clone().into_bytes(),
             (_, Some(digest), _) => digest.to_vec(),
             (_, None, found) => found.clone().unwrap_or_default().into_bytes(),
         };

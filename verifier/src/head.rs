@@ -73,8 +73,11 @@ pub fn completeness(knowledge: &Knowledge, rules: &Rules, unread: Option<usize>,
             let known = knowledge.advisories().newest();
             let (kind, what) = if roles < head.roles {
                 (Kind::StaleRoles, format!("roles version {} exists, and only version {roles} is known here", head.roles))
-            } else {
+            } else if known < head.advisory {
                 (Kind::StaleControlHead, format!("advisory {} exists, and only {known} are known here", head.advisory))
+            } else {
+                let (named, known) = (head.lifecycle.unwrap_or(0), knowledge.lifecycles().newest());
+                (Kind::StaleControlHead, format!("lifecycle statement {named} exists, and only {known} are known here"))
             };
             let why = format!("{what}: somebody withholds it");
             ("INCOMPLETE: the control head names what is not here".to_owned(), Some(Finding::new(kind, why).attested(&by())))
@@ -85,8 +88,9 @@ pub fn completeness(knowledge: &Knowledge, rules: &Rules, unread: Option<usize>,
                 let why = format!("the newest control head is {} old, at most {} is allowed", time::span(age), time::span(limit));
                 ("the log's word: the control head is too old".to_owned(), Some(Finding::new(Kind::StaleControlHead, why).attested(&by())))
             } else {
+                let ends = head.lifecycle.map_or_else(String::new, |number| format!(", {number} statements of ends of life"));
                 let words = format!(
-                    "the security team vouched {} ago for {} advisories and roles version {}",
+                    "the security team vouched {} ago for {} advisories{ends} and roles version {}",
                     time::span(age),
                     head.advisory,
                     head.roles

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use attest::envelope::KnownKeys;
-use attest::judge::{Advisories, Completeness, Judge, Leaf, PackageClaims, Refusal, claims_for, completeness};
+use attest::judge::{Advisories, Completeness, Judge, Leaf, Lifecycles, PackageClaims, Refusal, claims_for, completeness};
 use attest::predicate::{Advisory, Kind};
 use attest::{Bundle, Envelope, Purl, Statement};
 use tlog::policy::{Cosigned, Unsatisfied};
@@ -46,6 +46,7 @@ pub struct Knowledge {
     /// Standing leaves by subject.
     by_subject: HashMap<String, Vec<Leaf>>,
     advisories: Advisories,
+    lifecycles: Lifecycles,
     unlogged: Vec<Unlogged>,
     completeness: Completeness,
     refused: Vec<(u64, Refusal)>,
@@ -102,6 +103,7 @@ impl Knowledge {
         let from = |leaf: &Leaf| Refusal::Compromised { from: judge.roles().compromised_from(&leaf.key).unwrap_or_default() };
         refused.extend(void.iter().map(|leaf| (leaf.index, from(leaf))));
         let advisories = Advisories::new(&judge, &standing);
+        let lifecycles = Lifecycles::new(&judge, &standing);
         let completeness = completeness(&judge, &standing);
         let leaves = leaves.len();
         let mut by_subject: HashMap<String, Vec<Leaf>> = HashMap::new();
@@ -114,6 +116,7 @@ impl Knowledge {
             judge,
             by_subject,
             advisories,
+            lifecycles,
             unlogged: Vec::new(),
             completeness,
             refused,
@@ -143,6 +146,12 @@ impl Knowledge {
     #[must_use]
     pub fn advisories(&self) -> &Advisories {
         &self.advisories
+    }
+
+    /// What has reached its end of life, and what is superseded.
+    #[must_use]
+    pub fn lifecycles(&self) -> &Lifecycles {
+        &self.lifecycles
     }
 
     /// Takes in warnings that came by another road than the log's.

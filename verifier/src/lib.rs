@@ -52,3 +52,4 @@ pub mod unlogged;
 pub mod verify;
 pub mod views;
 pub mod walk;
+pub mod warnings;

@@ -186,6 +186,8 @@ pub fn next(finding: &Finding) -> Option<String> {
         Kind::TooFewRebuilders => Some("tally sync, or ask a rebuilder to build it again".to_owned()),
         Kind::BuilderConflict | Kind::Dissent => Some(format!("tally verify --verbose {name}, and tell the log's foundation")),
         Kind::Warned => Some(format!("apt-get install --only-upgrade {name}")),
+        Kind::EndOfLife | Kind::Superseded => Some("replace it, or move to a release that is maintained".to_owned()),
+        Kind::SourceUnknown => Some("tally sync, or ask a builder to state its source".to_owned()),
         Kind::Unowned => Some(format!("find out who put it there: ls -l {}", quote(std::str::from_utf8(finding.path.as_deref()?).ok()?))),
         Kind::ClockBehind => Some("timedatectl status".to_owned()),
         Kind::Misnamed => Some(format!("apt-get clean, then download {name} again")),
@@ -197,6 +199,7 @@ pub fn next(finding: &Finding) -> Option<String> {
 fn repository_next(finding: &Finding) -> Option<String> {
     match finding.kind {
         Kind::StaleState => Some("refresh from another mirror; if it stays so, tell the repository's admin".to_owned()),
+        Kind::EndOfLife => Some("move to a release that is maintained".to_owned()),
         Kind::Unregistered | Kind::Unattested | Kind::TooFewBuilders => Some("wait some minutes, then refresh and check again".to_owned()),
         _ => None,
     }

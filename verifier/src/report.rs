@@ -164,7 +164,7 @@ mod tests {
                 ],
             ),
             (4, &[Kind::Warned]),
-            (3, &[Kind::StaleHead, Kind::StaleRoles, Kind::StaleControlHead, Kind::StaleState]),
+            (3, &[Kind::StaleHead, Kind::StaleRoles, Kind::StaleControlHead, Kind::StaleState, Kind::EndOfLife]),
             (
                 2,
                 &[
@@ -175,6 +175,7 @@ mod tests {
                     Kind::Dissent,
                     Kind::Unreadable,
                     Kind::Changed,
+                    Kind::SourceUnknown,
                     Kind::Unowned,
                 ],
             ),
@@ -188,6 +189,8 @@ mod tests {
                     Kind::NoVerify,
                     Kind::AmbiguousPackage,
                     Kind::PackageState,
+                    Kind::EndAnnounced,
+                    Kind::Superseded,
                     Kind::Accepted,
                     Kind::AcceptUnused,
                     Kind::Unconfirmed,

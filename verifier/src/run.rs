@@ -194,9 +194,10 @@ pub fn verified(setup: &Setup, root: &Path, asked: Asked<'_>, progress: &dyn Pro
     let (knowledge, coverage) = known?;
     let namespaces = setup.namespaces(&knowledge, root);
     let manifests = setup.cache.manifests();
-    let sources = Sources { knowledge: &knowledge, manifests: &manifests, rules: &setup.rules, namespaces: &namespaces };
+    let now = time::now();
+    let sources = Sources { knowledge: &knowledge, manifests: &manifests, rules: &setup.rules, namespaces: &namespaces, now };
     let Asked { selection, expect, unowned } = asked;
-    let request = Request { root, selection, expect, now: time::now(), threads: threads(), coverage: &coverage, unowned };
+    let request = Request { root, selection, expect, now, threads: threads(), coverage: &coverage, unowned };
     let ground = ground?;
     let verified = verify(&ground, &request, &sources, &setup.policy, &setup.accept, progress)?;
     // The process ends soon; giving this back piece by piece would take a twentieth of the run.
@@ -359,7 +360,8 @@ fn audit(setup: &Setup, args: &AuditArgs) -> Result<u8, Failure> {
         own_policy,
         copy,
         is_mirror: args.mirror.is_some(),
-        watched: plan.watched.clone(),
+        watch: plan.watch.clone(),
+        other_road: &setup.cache,
         places: std::iter::once(Place::Witnesses).chain(places(setup, &args.compare)).collect(),
     };
     crate::audit::run(request, &plan)

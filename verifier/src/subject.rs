@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use attest::judge::{Attester, Claim, ClaimVerdict, InForce, PackageClaims, Rebuilds, observations_for, rebuilds_for};
+use attest::judge::{Attester, Claim, ClaimVerdict, PackageClaims, Rebuilds, observations_for, rebuilds_for};
 use attest::manifest::unescape_path;
-use attest::predicate::{Advisory, Observed};
+use attest::predicate::Observed;
 use attest::{Manifest, Purl};
 use package::installed::Installed;
 use tlog::Hash;
@@ -14,7 +14,7 @@ use crate::config::Rules;
 use crate::finding::{Attested, Finding, Kind};
 use crate::knowledge::Knowledge;
 use crate::manifests::Manifests;
-use crate::unlogged::Unlogged;
+use crate::warnings;
 
 /// A package file that enough builders agree on, as a candidate for what is installed.
 #[derive(Debug)]
@@ -61,6 +61,8 @@ pub struct Sources<'a> {
     pub rules: &'a Rules,
     /// Namespaces to look in, in this order.
     pub namespaces: &'a [String],
+    /// The time, in seconds since 1970.
+    pub now: u64,
 }
 
 impl Subject {
@@ -79,7 +81,8 @@ impl Subject {
             subject.keep_header(header);
         }
         subject.weigh(sources);
-        subject.warn(sources.knowledge);
+        let packages: Vec<Hash> = subject.claims.iter().map(|claims| claims.package).collect();
+        subject.warn(sources, &packages, &[]);
         subject
     }
 
@@ -95,7 +98,8 @@ impl Subject {
         let mut subject =
             Self { label: archive.to_string(), name: archive.name.clone(), purl, claims, findings: Vec::new(), variants: Vec::new() };
         subject.weigh(sources);
-        subject.warn_about(sources.knowledge, &[package]);
+        let own: Vec<Purl> = subject.purl.as_ref().and_then(|purl| archive.source(purl)).into_iter().collect();
+        subject.warn(sources, &[package], &own);
         subject
     }
 
@@ -179,48 +183,12 @@ impl Subject {
         Finding::new(Kind::TooFewBuilders, why).attested(&all)
     }
 
-    fn warn(&mut self, knowledge: &Knowledge) {
-        let packages: Vec<Hash> = self.claims.iter().map(|claims| claims.package).collect();
-        self.warn_about(knowledge, &packages);
+    /// What the security team and admins say of it; `packages` are the package files that it may be.
+    fn warn(&mut self, sources: &Sources<'_>, packages: &[Hash], own: &[Purl]) {
+        let Some(purl) = &self.purl else { return };
+        let said = warnings::about(sources.knowledge, purl, packages, own, sources.now);
+        self.findings.extend(said.into_iter().map(|finding| finding.of(&self.label)));
     }
-
-    fn warn_about(&mut self, knowledge: &Knowledge, packages: &[Hash]) {
-        let Some(purl) = self.purl.clone() else { return };
-        // A warning reaches packages without claims too, unless it names digests.
-        let packages = if packages.is_empty() { &[Hash::EMPTY][..] } else { packages };
-        let mut seen: Vec<u64> = Vec::new();
-        for package in packages {
-            for warning in knowledge.advisories().about(&purl, package) {
-                if seen.contains(&warning.advisory.sequence) {
-                    continue;
-                }
-                seen.push(warning.advisory.sequence);
-                self.findings.push(self::warning(warning).of(&self.label));
-            }
-        }
-        let about = |unlogged: &Unlogged| packages.iter().find_map(|package| unlogged.about(&purl, package));
-        self.findings.extend(knowledge.unlogged().iter().filter_map(about).map(|finding| finding.of(&self.label)));
-    }
-}
-
-/// A warning in force as a finding: confirmed by enough of the security team, or only shown.
-#[must_use]
-pub fn warning(entry: &InForce) -> Finding {
-    let kind = if entry.confirmed { Kind::Warned } else { Kind::Unconfirmed };
-    Finding::new(kind, tell(&entry.advisory)).attested(&attested(&entry.attesters))
-}
-
-/// What a warning says, in a line.
-#[must_use]
-pub fn tell(advisory: &Advisory) -> String {
-    format!(
-        "{} ({:?}): {} Advice: {} See {}.",
-        advisory.id,
-        advisory.severity,
-        sentence(&advisory.summary),
-        sentence(&advisory.advice),
-        advisory.reference
-    )
 }
 
 /// The package URLs under which a package may be attested.
@@ -270,8 +238,4 @@ fn differences(one: &Claim, other: &Claim, package: &Hash, manifests: &Manifests
         format!("{}: {}", attested(&claim.attesters), if lines.is_empty() { "(nothing more)".to_owned() } else { lines.join(" | ") })
     };
     Some((show(one, only(&first, &second)), show(other, only(&second, &first))))
-}
-
-fn sentence(text: &str) -> String {
-    if text.ends_with(['.', '!', '?']) { text.to_owned() } else { format!("{text}.") }
 }

@@ -112,7 +112,7 @@ pub struct Syncer<'a> {
 /// Queries that every lookup begins with: what binds everybody.
 #[must_use]
 pub fn control_queries() -> Vec<String> {
-    [Kind::Roles, Kind::Advisory, Kind::ControlHead].iter().map(|kind| format!("type:{}", kind.short_name())).collect()
+    [Kind::Roles, Kind::Advisory, Kind::Lifecycle, Kind::ControlHead].iter().map(|kind| format!("type:{}", kind.short_name())).collect()
 }
 
 impl Syncer<'_> {

@@ -10,7 +10,7 @@ use attest::{Hash, Purl};
 use tlog::VerifierKey;
 
 use crate::finding::{Finding, Kind};
-use crate::subject::tell;
+use crate::warnings::tell;
 
 /// A warning that the log does not show.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,8 +93,8 @@ fn is_answered(advisory: &Advisory, logged: &[Leaf], threshold: usize) -> bool {
 impl Unlogged {
     /// The finding, if it is about this package file.
     #[must_use]
-    pub fn about(&self, purl: &Purl, package: &Hash) -> Option<Finding> {
-        self.finding(|affected| affected.covers(purl, package))
+    pub fn about(&self, purl: &Purl, package: &Hash, sources: &[Purl]) -> Option<Finding> {
+        self.finding(|affected| affected.covers(purl, package, sources))
     }
 
     /// The finding, if it is about this index of a repository.
@@ -105,8 +105,13 @@ impl Unlogged {
 
     fn finding(&self, is_meant: impl Fn(&Affected) -> bool) -> Option<Finding> {
         let kind = if self.confirmed { Kind::Warned } else { Kind::Unconfirmed };
+        self.advisory.affected.iter().any(is_meant).then(|| Finding::new(kind, self.words()))
+    }
+
+    /// Who says what.
+    #[must_use]
+    pub fn words(&self) -> String {
         let names: Vec<&str> = self.keys.iter().map(|key| key.name().as_str()).collect();
-        let why = format!("not in the log yet, brought by another road, signed by {}: {}", names.join(", "), tell(&self.advisory));
-        self.advisory.affected.iter().any(is_meant).then(|| Finding::new(kind, why))
+        format!("not in the log yet, brought by another road, signed by {}: {}", names.join(", "), tell(&self.advisory))
     }
 }

@@ -156,6 +156,10 @@ fn a_log_that_refuses_the_team_does_not_stop_a_warning() {
     let outcome = verify(&world, &root);
     assert_eq!(outcome.status, 4, "{outcome:?}");
     assert!(outcome.stdout.contains("not in the log yet, brought by another road, signed by security: TSA-9 (High)"), "{outcome:?}");
+    // Auditors say that the log does not show it.
+    let audit = world.tally(&["audit", "--once", "--json"]);
+    let withheld = |line: &&str| line.contains("\"kind\":\"withheld\"") && line.contains("signed by security: TSA-9 (High)");
+    assert_eq!((audit.status, audit.stdout.lines().filter(withheld).count()), (2, 1), "{audit:?}");
     // The log takes it at last: it is shown once, as an entry.
     world.leaves.push(signed);
     server.show(&world.leaves, &world.head(), &world.manifests);
@@ -163,4 +167,6 @@ fn a_log_that_refuses_the_team_does_not_stop_a_warning() {
     let outcome = verify(&world, &root);
     assert_eq!(outcome.status, 4);
     assert!(!outcome.stdout.contains("not in the log yet"), "{outcome:?}");
+    let audit = world.tally(&["audit", "--once", "--json"]);
+    assert_eq!((audit.status, audit.stdout.contains("withheld"), audit.stdout.contains("TSA-9")), (0, false, true), "{audit:?}");
 }

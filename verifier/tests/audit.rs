@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use attest::predicate::Action;
 use attest::roles::KeyState;
 use attest::{Bundle, Hash, Manifest, Purl};
+use tlog::{KeyKind, Signer as _};
 use world::packages::base;
 use world::served::{RULES, forked};
 use world::server::Server;
@@ -194,6 +195,16 @@ fn what_is_said_of_watched_packages_is_told_and_new_speakers_stand_out() {
         text(&lines[1]).starts_with("builder-1 claims what it contains") && lines[1]["subject"] == purl("bash").to_string(),
         "{lines:?}"
     );
+    // A maintainer who says whose word is expected hears of all others as a warning.
+    world.claim("builder-2", &purl("basil"), &base().manifest("basic").1);
+    world.source("builder-3", &purl("basil"), &base().manifest("basic").1, "basil", "1.0-1");
+    let _server = serve(&world);
+    let known = key("builder-2", KeyKind::Ed25519).key().encode();
+    let outcome = audit(&world, &["--watch", "pkg:deb/debian/ba*", "--known", "builder-1", "--known", &known]);
+    let (kinds, lines) = said(&outcome);
+    assert_eq!((outcome.status, kinds), (2, vec!["notice watch".to_owned(), "warning unknown-builder".to_owned()]), "{outcome:?}");
+    assert!(text(&lines[1]).starts_with("builder-3, who is not among those known, says from which source it was built"), "{lines:?}");
+    assert_eq!(audit(&world, &["--known", "builder-1"]).status, 64);
     let refused = audit(&world, &["--watch", "pkg:deb/de*bian"]);
     assert!(refused.status == 64 && refused.stderr.contains("--watch"), "{refused:?}");
 }

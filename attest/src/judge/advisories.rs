@@ -54,9 +54,14 @@ impl Advisories {
         self.in_force.iter().filter(is_meant)
     }
 
-    /// The warnings about a package file.
-    pub fn about(&self, purl: &Purl, package: &Hash) -> impl Iterator<Item = &InForce> {
-        self.in_force.iter().filter(move |entry| entry.advisory.affected.iter().any(|affected| affected.covers(purl, package)))
+    /// The warnings about a package file that was built from these source packages, as far as anybody says.
+    pub fn about(&self, purl: &Purl, package: &Hash, sources: &[Purl]) -> impl Iterator<Item = &InForce> {
+        self.in_force.iter().filter(move |entry| entry.advisory.affected.iter().any(|affected| affected.covers(purl, package, sources)))
+    }
+
+    /// The warnings that may be about a package of whose source nobody says anything.
+    pub fn in_doubt(&self, purl: &Purl) -> impl Iterator<Item = &InForce> {
+        self.in_force.iter().filter(move |entry| entry.advisory.affected.iter().any(|affected| affected.may_cover(purl)))
     }
 }
 

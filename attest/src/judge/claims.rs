@@ -146,6 +146,7 @@ pub fn claims_for(purl: &Purl, standing: &[Leaf]) -> Vec<PackageClaims> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::roles::Role;
     use crate::statement::Statement;
     use tlog::{KeyKind, KeyName, Signer as _, SigningKey};
 
@@ -156,7 +157,8 @@ mod tests {
         let files = PackageFiles { bytes: 1000, lines: 10, manifest: Hash::digest(b"manifest") };
         let statement = Statement::about_package(&Purl::parse(ATTR).unwrap(), Hash::digest(b"deb"), Predicate::PackageFiles(files));
         let signer = SigningKey::from_seed(KeyName::parse(name).unwrap(), KeyKind::Ed25519, &[seed; 32]).unwrap();
-        Leaf { index, key: signer.key().clone(), payload: Hash::digest(b"payload"), statement }
+        let role = Some(Role::Builder);
+        Leaf { index, key: signer.key().clone(), role, payload: Hash::digest(b"payload"), statement }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Whether everything that binds was shown: the newest control head against what was seen.
 
 use super::{Judge, Leaf};
-use crate::predicate::{Advisory, ControlHead, Kind, Predicate};
+use crate::predicate::{Advisory, ControlHead, Kind, Lifecycle, Predicate};
 
 /// What the newest control head says about what was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,11 +10,11 @@ pub enum Completeness {
     Unknown,
     /// Everything that the head names was seen. How old the head may be is for the verifier's policy.
     Complete(ControlHead),
-    /// The head names a roles version or an advisory that was not seen: somebody withholds it.
+    /// The head names a roles version, an advisory or a lifecycle statement that was not seen: somebody withholds it.
     Withheld(ControlHead),
 }
 
-/// Compares the newest control head among the leaves that stand with the roles and advisories that the judge has seen.
+/// Compares the newest control head among the leaves that stand with the roles, advisories and lifecycle statements that the judge has seen.
 #[must_use]
 pub fn completeness(judge: &Judge, standing: &[Leaf]) -> Completeness {
     let heads = standing.iter().rev().filter_map(|leaf| match &leaf.statement.predicate {
@@ -23,8 +23,9 @@ pub fn completeness(judge: &Judge, standing: &[Leaf]) -> Completeness {
     });
     let Some(head) = heads.max_by_key(|head| head.sequence) else { return Completeness::Unknown };
     let roles = judge.roles().current().map_or(0, |current| current.roles.version);
-    let advisory = judge.chain(Kind::Advisory, Advisory::SUBJECT).map_or(0, |end| end.sequence);
-    if roles < head.roles || advisory < head.advisory {
+    let newest = |kind, subject| judge.chain(kind, subject).map_or(0, |end| end.sequence);
+    let (advisory, lifecycle) = (newest(Kind::Advisory, Advisory::SUBJECT), newest(Kind::Lifecycle, Lifecycle::SUBJECT));
+    if roles < head.roles || advisory < head.advisory || lifecycle < head.lifecycle.unwrap_or(0) {
         return Completeness::Withheld(head.clone());
     }
     Completeness::Complete(head.clone())

@@ -6,18 +6,22 @@
 mod advisories;
 mod claims;
 mod completeness;
+mod lifecycles;
 mod observations;
 mod rebuilds;
 mod refusal;
 mod repositories;
+mod sources;
 
 pub use advisories::{Advisories, InForce};
 pub use claims::{Attester, Claim, ClaimVerdict, PackageClaims, claims_for};
 pub use completeness::{Completeness, completeness};
+pub use lifecycles::{Lifecycles, Said};
 pub use observations::{AgreedObservation, observations_for};
 pub use rebuilds::{Rebuilds, Rebuilt, rebuilds_for};
 pub use refusal::Refusal;
 pub use repositories::{KnownState, Registration, RepositoryStates};
+pub use sources::{StatedSource, sources_for};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,6 +41,8 @@ pub struct Leaf {
     pub index: u64,
     /// Who said it.
     pub key: VerifierKey,
+    /// In which role; none for roles documents, which bind by their own signatures.
+    pub role: Option<Role>,
     /// SHA-256 of the payload.
     pub payload: Hash,
     /// What was said.
@@ -49,8 +55,8 @@ pub struct Leaf {
 pub struct Judge {
     roles: RolesChain,
     chains: BTreeMap<(Kind, String), Chain>,
-    /// Payloads of all advisories by number: other members of the team may second any of them.
-    advisories: Vec<Hash>,
+    /// Payloads of all advisories and lifecycle statements by number: other members of the team may second any of them.
+    said: BTreeMap<Kind, Vec<Hash>>,
     head: Option<ControlHead>,
     keys: Arc<KnownKeys>,
     next: u64,
@@ -71,7 +77,7 @@ impl Judge {
     #[must_use]
     pub fn new(roles_pin: Hash) -> Self {
         let (roles, keys) = (RolesChain::new(roles_pin), Arc::new(KnownKeys::default()));
-        Self { roles, chains: BTreeMap::new(), advisories: Vec::new(), head: None, keys, next: 0 }
+        Self { roles, chains: BTreeMap::new(), said: BTreeMap::new(), head: None, keys, next: 0 }
     }
 
     /// Whether the next leaf may be this one. Nothing changes. `payload` is the hash of the statement's bytes; that the key
@@ -81,8 +87,8 @@ impl Judge {
             let checked = signed.map_err(ChainError::Signed).and_then(|signed| self.roles.check(&signed));
             return checked.map_err(Refusal::Roles);
         }
-        let entry = self.role_key(key, &statement.predicate)?;
-        check_scope(entry, statement)?;
+        let (role, entry) = self.role_key(key, &statement.predicate)?;
+        check_scope(role, entry, statement)?;
         self.check_chain(payload, statement)?;
         match &statement.predicate {
             Predicate::ControlHead(head) => self.check_head(head),
@@ -119,6 +125,7 @@ impl Judge {
             return Err(Refusal::OutOfOrder);
         }
         self.may(key, &payload, &statement)?;
+        let role = self.role(key, &statement.predicate);
         self.next = index + 1;
         if let Some(Ok(signed)) = SignedRoles::from_statement(&statement) {
             self.roles.push(index, &signed).map_err(Refusal::Roles)?;
@@ -126,7 +133,7 @@ impl Judge {
             self.keys = Arc::new(entries.map(|entry| &entry.key).collect());
         }
         self.extend_chain(payload, &statement);
-        Ok(Leaf { index, key: key.clone(), payload, statement })
+        Ok(Leaf { index, key: key.clone(), role, payload, statement })
     }
 
     /// [`Judge::open`] and [`Judge::admit`] in one.
@@ -135,18 +142,26 @@ impl Judge {
         self.admit(index, envelope.key(), envelope.payload_hash(), statement)
     }
 
-    /// The key's entry in the role that the predicate needs, if it may say anything new.
-    fn role_key(&self, key: &VerifierKey, predicate: &Predicate) -> Result<&RoleKey, Refusal> {
+    /// The role in which a key may say something of this kind now; none for roles documents.
+    #[must_use]
+    pub fn role(&self, key: &VerifierKey, predicate: &Predicate) -> Option<Role> {
+        self.role_key(key, predicate).ok().map(|(role, _)| role)
+    }
+
+    /// The key's entry in a role that the predicate needs, if it may say anything new.
+    fn role_key(&self, key: &VerifierKey, predicate: &Predicate) -> Result<(Role, &RoleKey), Refusal> {
         let current = self.roles.current().ok_or(Refusal::NoRoles)?;
         if let Some(from) = self.roles.compromised_from(key) {
             return Err(Refusal::Compromised { from });
         }
-        let needed = Role::needed_for(predicate).ok_or(Refusal::UnknownKey)?;
-        let entry = current.roles.find(needed, key).ok_or_else(|| {
+        let roles = Role::may_say(predicate);
+        let needed = *roles.first().ok_or(Refusal::UnknownKey)?;
+        let mut held = roles.iter().filter_map(|role| Some((*role, current.roles.find(*role, key)?))).peekable();
+        if held.peek().is_none() {
             let known = Role::ALL.into_iter().any(|role| current.roles.find(role, key).is_some());
-            if known { Refusal::WrongRole { needed } } else { Refusal::UnknownKey }
-        })?;
-        if entry.state == KeyState::Retired { Err(Refusal::Retired) } else { Ok(entry) }
+            return Err(if known { Refusal::WrongRole { needed } } else { Refusal::UnknownKey });
+        }
+        held.find(|(_, entry)| entry.state != KeyState::Retired).ok_or(Refusal::Retired)
     }
 
     /// The next number with the hash of the one before; or the same statement again, by another key (whoever repeats its
@@ -156,7 +171,7 @@ impl Judge {
         let end = self.chain(statement.kind(), &statement.subject.name);
         let repeated = match statement.kind() {
             Kind::ControlHead => false,
-            Kind::Advisory => self.advisory(found) == Some(payload),
+            kind @ (Kind::Advisory | Kind::Lifecycle) => self.said(kind, found) == Some(payload),
             _ => end.is_some_and(|end| end.payload == *payload),
         };
         let expected = end.map_or(1, |end| end.sequence + 1);
@@ -173,8 +188,8 @@ impl Judge {
 
     /// Heads never go back. (A head that knows more than this judge has seen is no fault of the head: [`completeness()`].)
     fn check_head(&self, head: &ControlHead) -> Result<(), Refusal> {
-        let back =
-            |last: &ControlHead| head.size < last.size || head.roles < last.roles || head.advisory < last.advisory || head.time < last.time;
+        let numbers = |head: &ControlHead| [head.size, head.roles, head.advisory, head.lifecycle.unwrap_or(0), head.time];
+        let back = |last: &ControlHead| numbers(head).iter().zip(numbers(last)).any(|(new, old)| *new < old);
         if self.head.as_ref().is_some_and(back) { Err(Refusal::WrongControlHead) } else { Ok(()) }
     }
 
@@ -186,14 +201,14 @@ impl Judge {
         }
         self.chains.insert(key, Chain { sequence, payload });
         match &statement.predicate {
-            Predicate::Advisory(_) => self.advisories.push(payload),
+            Predicate::Advisory(_) | Predicate::Lifecycle(_) => self.said.entry(statement.kind()).or_default().push(payload),
             Predicate::ControlHead(head) => self.head = Some(head.clone()),
             _ => {}
         }
     }
 
-    fn advisory(&self, number: u64) -> Option<&Hash> {
-        self.advisories.get(usize::try_from(number).ok()?.checked_sub(1)?)
+    fn said(&self, kind: Kind, number: u64) -> Option<&Hash> {
+        self.said.get(&kind)?.get(usize::try_from(number).ok()?.checked_sub(1)?)
     }
 
     /// Whether a leaf that counted is void by now, since its key is called compromised from an entry at or before it.
@@ -263,14 +278,18 @@ impl Judged {
     }
 }
 
-fn check_scope(entry: &RoleKey, statement: &Statement) -> Result<(), Refusal> {
+fn check_scope(role: Role, entry: &RoleKey, statement: &Statement) -> Result<(), Refusal> {
     let name = &statement.subject.name;
     let covered = match statement.kind() {
-        Kind::PackageFiles | Kind::InstallObservation | Kind::PackageOrigin | Kind::Rebuild => {
+        Kind::PackageFiles | Kind::InstallObservation | Kind::PackageOrigin | Kind::PackageSource | Kind::Rebuild => {
             statement.purl().is_some_and(|purl| entry.covers(&purl))
         }
         Kind::RepositoryState => RepositoryState::repository(name)
             .is_some_and(|(kind, namespace)| entry.scopes.iter().any(|scope| scope.covers_namespace(kind, namespace))),
+        Kind::Lifecycle => match &statement.predicate {
+            Predicate::Lifecycle(lifecycle) if role == Role::Admin => lifecycle.is_within(&entry.scopes),
+            _ => true,
+        },
         Kind::Advisory | Kind::ControlHead | Kind::Roles => true,
     };
     if covered { Ok(()) } else { Err(Refusal::OutOfScope { subject: name.clone() }) }

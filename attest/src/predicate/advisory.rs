@@ -33,8 +33,9 @@ pub enum Severity {
     Critical,
 }
 
-/// What an advisory is about: packages, of which the pattern, the versions and (where given) the digests must match; or the indexes of
-/// repositories, of which the pattern and (where given) the digests must.
+/// What an advisory is about: packages, of which the pattern, the versions and (where given) the digests must match; packages that were
+/// built from a source package of which the pattern and the versions do; or the indexes of repositories, of which the pattern and (where
+/// given) the digests must.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Affected {
@@ -54,6 +55,9 @@ pub struct Affected {
     /// Pattern of repositories, such as `deb/debian/bookworm` or `deb/debian/*`; absent where it is about packages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,
+    /// Pattern of package URLs of source packages; absent where it is about packages by their own names, or repositories.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
 }
 
 /// A warning or its withdrawal; the subject's digest is that of the canonical predicate.
@@ -85,19 +89,29 @@ impl Affected {
     /// All packages of a pattern.
     #[must_use]
     pub fn packages(pattern: &str) -> Self {
-        Self { before: None, digests: Vec::new(), from: None, purl: Some(pattern.to_owned()), repository: None }
+        Self { purl: Some(pattern.to_owned()), ..Self::nothing() }
+    }
+
+    /// All packages that were built from the source packages of a pattern.
+    #[must_use]
+    pub fn sources(pattern: &str) -> Self {
+        Self { source: Some(pattern.to_owned()), ..Self::nothing() }
     }
 
     /// All indexes of the repositories of a pattern.
     #[must_use]
     pub fn repositories(pattern: &str) -> Self {
-        Self { before: None, digests: Vec::new(), from: None, purl: None, repository: Some(pattern.to_owned()) }
+        Self { repository: Some(pattern.to_owned()), ..Self::nothing() }
     }
 
-    /// The pattern, of packages or of repositories.
+    const fn nothing() -> Self {
+        Self { before: None, digests: Vec::new(), from: None, purl: None, repository: None, source: None }
+    }
+
+    /// The pattern, of packages, source packages or repositories.
     #[must_use]
     pub fn pattern(&self) -> &str {
-        self.purl.as_deref().or(self.repository.as_deref()).unwrap_or_default()
+        self.purl.as_deref().or(self.source.as_deref()).or(self.repository.as_deref()).unwrap_or_default()
     }
 
     /// Whether this is about an index of a repository, named as `deb/debian/bookworm`.
@@ -110,26 +124,38 @@ impl Affected {
         self.repository.as_deref().is_some_and(is_meant) && (self.digests.is_empty() || self.digests.contains(index))
     }
 
-    /// Whether this is about the package. A version that cannot be compared (no rule for its ecosystem here) counts as
-    /// affected: a needless warning is better than none.
+    /// Whether this is about a package file, which was built from these source packages as far as anybody says. A version that cannot be
+    /// compared (no rule for its ecosystem here) counts as affected: a needless warning is better than none.
     #[must_use]
-    pub fn covers(&self, purl: &Purl, package: &Hash) -> bool {
-        let scope = self.purl.as_deref().and_then(|pattern| Scope::parse(pattern).ok());
-        scope.is_some_and(|scope| scope.covers(purl))
-            && (self.digests.is_empty() || self.digests.contains(package))
-            && version::is_within(purl, self.from.as_deref(), self.before.as_deref())
+    pub fn covers(&self, purl: &Purl, package: &Hash, sources: &[Purl]) -> bool {
+        let is_meant = |pattern: &Option<String>, purl: &Purl| {
+            let scope = pattern.as_deref().and_then(|pattern| Scope::parse(pattern).ok());
+            scope.is_some_and(|scope| scope.covers(purl)) && version::is_within(purl, self.from.as_deref(), self.before.as_deref())
+        };
+        let by_name = is_meant(&self.purl, purl) && (self.digests.is_empty() || self.digests.contains(package));
+        by_name || sources.iter().any(|source| is_meant(&self.source, source))
     }
 
-    fn check(&self) -> Result<(), &'static str> {
-        let version = |text: &Option<String>| text.as_deref().is_none_or(|text| is_line(text, 256));
-        let is_good = match (&self.purl, &self.repository) {
-            (Some(pattern), None) => Scope::parse(pattern).is_ok() && version(&self.before) && version(&self.from),
-            (None, Some(pattern)) => RepositoryState::is_pattern(pattern) && self.before.is_none() && self.from.is_none(),
+    /// Whether a package, of whose source nobody says anything, may be meant: it is of a vendor of the source packages.
+    #[must_use]
+    pub fn may_cover(&self, purl: &Purl) -> bool {
+        let scope = self.source.as_deref().and_then(|pattern| Scope::parse(pattern).ok());
+        scope.is_some_and(|scope| scope.touches_namespace(purl.kind(), purl.namespace()))
+    }
+
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        let versions = [&self.before, &self.from];
+        let are_versions = versions.iter().all(|text| text.as_deref().is_none_or(|text| is_line(text, 256)));
+        let is_good = match (&self.purl, &self.source, &self.repository) {
+            (Some(pattern), None, None) => Scope::parse(pattern).is_ok() && are_versions,
+            (None, Some(pattern), None) => Scope::parse(pattern).is_ok() && are_versions && self.digests.is_empty(),
+            (None, None, Some(pattern)) => RepositoryState::is_pattern(pattern) && versions.iter().all(|text| text.is_none()),
             _ => false,
         };
         if !is_good {
             return Err(
-                "affected are packages by a pattern such as pkg:deb/debian/attr and versions, or repositories such as deb/debian/sid",
+                "one pattern: of packages such as pkg:deb/debian/attr, with versions; of source packages, the same without digests; \
+                 or of repositories such as deb/debian/sid, without versions",
             );
         }
         if self.digests.len() > 256 || !self.digests.is_sorted_by(|a, b| a < b) {

@@ -1,4 +1,4 @@
-//! `control-head/v1`: the newest roles version and advisory number, as of a tree size. Says "you have not missed a warning".
+//! `control-head/v1`: the newest numbers of roles, advisories and lifecycle statements, as of a tree size. Says "you have not missed a warning".
 
 use serde::{Deserialize, Serialize};
 use tlog::Hash;
@@ -13,6 +13,9 @@ use crate::statement::{StatementError, Subject};
 pub struct ControlHead {
     /// Number of the newest advisory among the first `size` entries; 0 if there is none.
     pub advisory: u64,
+    /// Number of the newest lifecycle statement among the first `size` entries; absent if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifecycle: Option<u64>,
     /// SHA-256 of the payload of the control head before; absent in number 1.
     #[serde(default, with = "json::hash_option", skip_serializing_if = "Option::is_none")]
     pub previous: Option<Hash>,
@@ -38,8 +41,9 @@ impl ControlHead {
 
     pub(super) fn check(&self, subject: &Subject) -> Result<(), StatementError> {
         check_chained(subject, &self.subject(), self.sequence, self.previous)?;
-        if ![self.advisory, self.roles, self.size, self.time].into_iter().all(is_integer) || self.roles == 0 || self.size == 0 {
-            return Err(StatementError::BadPredicate("numbers up to 2^53-1; roles version and size from 1"));
+        let numbers = [self.advisory, self.roles, self.size, self.time, self.lifecycle.unwrap_or(1)];
+        if !numbers.into_iter().all(is_integer) || [self.roles, self.size, self.lifecycle.unwrap_or(1)].contains(&0) {
+            return Err(StatementError::BadPredicate("numbers up to 2^53-1; roles version, size and lifecycle from 1"));
         }
         Ok(())
     }

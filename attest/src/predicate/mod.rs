@@ -1,10 +1,12 @@
-//! The eight predicates. Each has one file with its members, bounds and meaning; `specs/statement.md` lists them.
+//! The ten predicates. Each has one file with its members, bounds and meaning; `specs/statement.md` lists them.
 
 mod advisory;
 mod control_head;
 mod install_observation;
+mod lifecycle;
 mod package_files;
 mod package_origin;
+mod package_source;
 mod rebuild;
 mod repository_state;
 mod roles_leaf;
@@ -12,8 +14,10 @@ mod roles_leaf;
 pub use advisory::{Action, Advisory, Affected, Severity};
 pub use control_head::ControlHead;
 pub use install_observation::{Change, FullList, InstallObservation, Observed};
+pub use lifecycle::{Lifecycle, Stage};
 pub use package_files::PackageFiles;
 pub use package_origin::PackageOrigin;
+pub use package_source::PackageSource;
 pub use rebuild::{Differs, Environment, FirstDifference, Imported, Rebuild, RebuildResult};
 pub use repository_state::RepositoryState;
 pub use roles_leaf::{RolesLeaf, RolesSignature};
@@ -43,11 +47,15 @@ pub enum Kind {
     Roles,
     /// The newest roles version and advisory number.
     ControlHead,
+    /// End of life, supersession.
+    Lifecycle,
+    /// From which source package a package was built.
+    PackageSource,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::PackageFiles,
         Self::InstallObservation,
         Self::PackageOrigin,
@@ -56,6 +64,8 @@ impl Kind {
         Self::Advisory,
         Self::Roles,
         Self::ControlHead,
+        Self::Lifecycle,
+        Self::PackageSource,
     ];
 
     /// The short name with its version, such as `package-files/v1`: what `/lookup` takes after `type:`.
@@ -70,6 +80,8 @@ impl Kind {
             Self::Advisory => "advisory/v1",
             Self::Roles => "roles/v1",
             Self::ControlHead => "control-head/v1",
+            Self::Lifecycle => "lifecycle/v1",
+            Self::PackageSource => "package-source/v1",
         }
     }
 
@@ -101,6 +113,8 @@ impl Kind {
             Self::Advisory => parse_raw(self, bytes, Predicate::Advisory),
             Self::Roles => parse_raw(self, bytes, Predicate::Roles),
             Self::ControlHead => parse_raw(self, bytes, Predicate::ControlHead),
+            Self::Lifecycle => parse_raw(self, bytes, Predicate::Lifecycle),
+            Self::PackageSource => parse_raw(self, bytes, Predicate::PackageSource),
         }
     }
 }
@@ -124,6 +138,10 @@ pub enum Predicate {
     Roles(RolesLeaf),
     /// See [`ControlHead`].
     ControlHead(ControlHead),
+    /// See [`Lifecycle`].
+    Lifecycle(Lifecycle),
+    /// See [`PackageSource`].
+    PackageSource(PackageSource),
 }
 
 impl Predicate {
@@ -139,6 +157,8 @@ impl Predicate {
             Self::Advisory(_) => Kind::Advisory,
             Self::Roles(_) => Kind::Roles,
             Self::ControlHead(_) => Kind::ControlHead,
+            Self::Lifecycle(_) => Kind::Lifecycle,
+            Self::PackageSource(_) => Kind::PackageSource,
         }
     }
 
@@ -148,6 +168,7 @@ impl Predicate {
         match self {
             Self::Advisory(advisory) => Some((advisory.sequence, advisory.previous)),
             Self::ControlHead(head) => Some((head.sequence, head.previous)),
+            Self::Lifecycle(lifecycle) => Some((lifecycle.sequence, lifecycle.previous)),
             Self::RepositoryState(state) => match state.sequence {
                 Some(sequence) => Some((sequence, state.previous)),
                 None => None,
@@ -167,6 +188,8 @@ impl Predicate {
             Self::Advisory(predicate) => encode_raw(kind, predicate, subject),
             Self::Roles(predicate) => encode_raw(kind, predicate, subject),
             Self::ControlHead(predicate) => encode_raw(kind, predicate, subject),
+            Self::Lifecycle(predicate) => encode_raw(kind, predicate, subject),
+            Self::PackageSource(predicate) => encode_raw(kind, predicate, subject),
         }
     }
 
@@ -180,6 +203,8 @@ impl Predicate {
             Self::Advisory(predicate) => predicate.check(subject),
             Self::Roles(predicate) => predicate.check(subject),
             Self::ControlHead(predicate) => predicate.check(subject),
+            Self::Lifecycle(predicate) => predicate.check(subject),
+            Self::PackageSource(predicate) => subject.check_package().and_then(|()| predicate.check(subject)),
         }
     }
 }

@@ -72,6 +72,19 @@ impl RepositoryState {
         purl::is_repository_kind(kind) && begun && (suite.is_empty() || is_suite(suite))
     }
 
+    /// The pattern of all packages of a vendor that a pattern of repositories stays within: `pkg:deb/debian/*` for `deb/debian/bookworm*`,
+    /// `pkg:deb/*` for `deb/*`. `None` where there is none, as for `deb/deb*`.
+    #[must_use]
+    pub fn vendor_pattern(pattern: &str) -> Option<String> {
+        let mut parts = pattern.splitn(3, '/');
+        let (kind, namespace, suite) = (parts.next()?, parts.next()?, parts.next());
+        match (namespace, suite) {
+            ("*", None) => Some(format!("pkg:{kind}/*")),
+            (_, Some(_)) => Some(format!("pkg:{kind}/{namespace}/*")),
+            _ => None,
+        }
+    }
+
     /// The repository that a subject's name is about: `deb/debian/bookworm`.
     #[must_use]
     pub fn name(subject_name: &str) -> Option<&str> {

@@ -150,13 +150,13 @@ pub enum KeyState {
 /// A role that is held by keys in envelopes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
-    /// `package-files`, `install-observation`, `package-origin`, and a `repository-state` that was seen.
+    /// `package-files`, `install-observation`, `package-origin`, `package-source`, and a `repository-state` that was seen.
     Builder,
-    /// A `repository-state` that is registered as the current one.
+    /// A `repository-state` that is registered as the current one, and `lifecycle` of what is in scope.
     Admin,
     /// `rebuild`.
     Rebuilder,
-    /// `advisory`.
+    /// `advisory`, `lifecycle`.
     Security,
     /// `control-head`.
     Control,
@@ -166,17 +166,20 @@ impl Role {
     /// All of them, in the document's order.
     pub const ALL: [Self; 5] = [Self::Builder, Self::Admin, Self::Rebuilder, Self::Security, Self::Control];
 
-    /// The role that a predicate needs; `None` for roles documents, which bind by their own signatures.
+    /// The roles of which a predicate needs one, the more usual first; none for roles documents, which bind by their own signatures.
     #[must_use]
-    pub const fn needed_for(predicate: &Predicate) -> Option<Self> {
+    pub const fn may_say(predicate: &Predicate) -> &'static [Self] {
         match predicate {
-            Predicate::PackageFiles(_) | Predicate::InstallObservation(_) | Predicate::PackageOrigin(_) => Some(Self::Builder),
-            Predicate::RepositoryState(state) if state.is_registration() => Some(Self::Admin),
-            Predicate::RepositoryState(_) => Some(Self::Builder),
-            Predicate::Rebuild(_) => Some(Self::Rebuilder),
-            Predicate::Advisory(_) => Some(Self::Security),
-            Predicate::ControlHead(_) => Some(Self::Control),
-            Predicate::Roles(_) => None,
+            Predicate::PackageFiles(_) | Predicate::InstallObservation(_) | Predicate::PackageOrigin(_) | Predicate::PackageSource(_) => {
+                &[Self::Builder]
+            }
+            Predicate::RepositoryState(state) if state.is_registration() => &[Self::Admin],
+            Predicate::RepositoryState(_) => &[Self::Builder],
+            Predicate::Rebuild(_) => &[Self::Rebuilder],
+            Predicate::Advisory(_) => &[Self::Security],
+            Predicate::Lifecycle(_) => &[Self::Security, Self::Admin],
+            Predicate::ControlHead(_) => &[Self::Control],
+            Predicate::Roles(_) => &[],
         }
     }
 

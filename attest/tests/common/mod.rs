@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use attest::predicate::{ControlHead, PackageFiles, PackageOrigin, Predicate};
+use attest::predicate::{Affected, ControlHead, Lifecycle, PackageFiles, PackageOrigin, PackageSource, Predicate, Stage};
 use attest::purl::Purl;
 use attest::roles::{Foundation, Member, MinisignKey, RoleKey, Roles, Security, SignedRoles, Vendor};
 use attest::{Envelope, Statement};
@@ -33,8 +33,32 @@ pub fn claim(name: &str, package: &str, manifest: &str) -> Statement {
 }
 
 pub fn head(sequence: u64, previous: Option<Hash>, roles: u64, advisory: u64, size: u64) -> Statement {
-    let head = ControlHead { advisory, previous, roles, sequence, size, time: 1_700_000_000 + sequence };
+    let head = ControlHead { advisory, lifecycle: None, previous, roles, sequence, size, time: 1_700_000_000 + sequence };
     Statement { subject: head.subject(), predicate: Predicate::ControlHead(head) }
+}
+
+/// What becomes of something, as the statement with this number.
+pub fn lifecycle(affected: Affected, stage: Stage, sequence: u64, previous: Option<Hash>) -> Lifecycle {
+    Lifecycle {
+        affected,
+        date: (stage != Stage::Supported).then_some(1_750_000_000),
+        previous,
+        reference: "https://example.com/eol".into(),
+        sequence,
+        stage,
+        successor: None,
+        summary: "Nobody repairs it any more.".into(),
+    }
+}
+
+pub fn say_lifecycle(lifecycle: Lifecycle) -> Statement {
+    Statement { subject: lifecycle.subject(), predicate: Predicate::Lifecycle(lifecycle) }
+}
+
+/// That a package file was built from a source package.
+pub fn source(name: &str, package: &str, source: &str, version: &str) -> Statement {
+    let stated = PackageSource::of(&purl(name), source, version).expect("a source package");
+    Statement::about_package(&purl(name), hash(package), Predicate::PackageSource(stated))
 }
 
 /// Where `ATTR` came from, as signed by one key of the repository.

@@ -32,6 +32,8 @@ pub struct PackageFile {
     pub size: u64,
     /// For rpm: SHA-256 of header and payload.
     pub rpm: Option<(Hash, Hash)>,
+    /// Name and version of its source package, where it names one.
+    pub source: Option<(String, String)>,
     /// What it would install.
     pub manifest: Manifest,
 }
@@ -81,9 +83,10 @@ impl PackageFile {
 impl From<DebPackage> for PackageFile {
     fn from(deb: DebPackage) -> Self {
         let control = deb.control;
+        let source = Some((control.source, control.source_version));
         let (name, version, architecture) = (control.name, control.version, control.architecture);
         let (format, sha256, size, manifest) = (Format::Deb, deb.sha256, deb.size, deb.manifest);
-        Self { format, name, version, architecture, epoch: 0, sha256, size, rpm: None, manifest }
+        Self { format, name, version, architecture, epoch: 0, sha256, size, rpm: None, source, manifest }
     }
 }
 
@@ -91,7 +94,7 @@ impl From<RpmPackage> for PackageFile {
     fn from(package: RpmPackage) -> Self {
         let rpm::Identity { name, epoch, version, architecture } = package.identity;
         let (sha256, size, rpm, manifest) = (package.sha256, package.size, Some((package.header, package.payload)), package.manifest);
-        Self { format: Format::Rpm, name, version, architecture, epoch, sha256, size, rpm, manifest }
+        Self { format: Format::Rpm, name, version, architecture, epoch, sha256, size, rpm, source: package.source, manifest }
     }
 }
 
@@ -100,6 +103,6 @@ impl From<AlpmPackage> for PackageFile {
         let identity = package.identity;
         let (name, version, architecture) = (identity.name, identity.version, identity.architecture);
         let (format, sha256, size, manifest) = (Format::Alpm, package.sha256, package.size, package.manifest);
-        Self { format, name, version, architecture, epoch: 0, sha256, size, rpm: None, manifest }
+        Self { format, name, version, architecture, epoch: 0, sha256, size, rpm: None, source: package.source, manifest }
     }
 }

@@ -4,7 +4,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use attest::judge::Refusal as Judgement;
-use attest::roles::Role;
 use attest::{Envelope, Judge};
 use store::Store;
 use tlog::VerifierKey;
@@ -83,7 +82,7 @@ impl Desk {
 
     /// Counts a new submission against its key's rate; `Err` says after how many seconds there is room again.
     pub fn check_rate(&self, submission: &Submission) -> Result<(), u32> {
-        match Role::needed_for(&submission.statement.predicate) {
+        match self.judge().role(&submission.key, &submission.statement.predicate) {
             Some(role) => self.rates.take(role, &submission.key, Instant::now()),
             None => Ok(()),
         }

@@ -99,7 +99,7 @@ impl From<IndexError> for Broken {
 
 /// Whether a leaf of this kind changes what later leaves may say.
 pub(super) fn changes_state(kind: Kind) -> bool {
-    matches!(kind, Kind::Roles | Kind::Advisory | Kind::ControlHead | Kind::RepositoryState)
+    matches!(kind, Kind::Roles | Kind::Advisory | Kind::Lifecycle | Kind::ControlHead | Kind::RepositoryState)
 }
 
 /// How often unclaimed manifests are looked for.

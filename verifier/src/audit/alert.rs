@@ -49,12 +49,22 @@ pub enum Kind {
     OtherView,
     /// No quorum of witnesses has vouched for the log for too long.
     Stale,
+    /// A signed warning came by another road, and the log does not show it.
+    Withheld,
+    /// A key that is not among those known speaks of a watched package.
+    UnknownBuilder,
     /// A version of the roles.
     Roles,
     /// The security team warns.
     Advisory,
     /// The security team withdraws a warning.
     Withdrawal,
+    /// The end of life of packages or of a repository, or its withdrawal.
+    EndOfLife,
+    /// Something has taken the place of packages or of a repository.
+    Superseded,
+    /// An admin registered an index of a repository.
+    Registration,
     /// Something was said about a watched package.
     Watch,
 }
@@ -89,9 +99,14 @@ impl Kind {
             Self::OtherPolicy => "other-policy",
             Self::OtherView => "other-view",
             Self::Stale => "stale",
+            Self::Withheld => "withheld",
+            Self::UnknownBuilder => "unknown-builder",
             Self::Roles => "roles",
             Self::Advisory => "advisory",
             Self::Withdrawal => "withdrawal",
+            Self::EndOfLife => "end-of-life",
+            Self::Superseded => "superseded",
+            Self::Registration => "registration",
             Self::Watch => "watch",
         }
     }
@@ -109,8 +124,11 @@ impl Kind {
             | Self::Compromised
             | Self::OtherPolicy
             | Self::OtherView
+            | Self::Withheld
+            | Self::UnknownBuilder
             | Self::Stale => Level::Warning,
-            Self::Roles | Self::Advisory | Self::Withdrawal | Self::Watch => Level::Notice,
+            Self::Roles | Self::Advisory | Self::Withdrawal => Level::Notice,
+            Self::EndOfLife | Self::Superseded | Self::Registration | Self::Watch => Level::Notice,
         }
     }
 }

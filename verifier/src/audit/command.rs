@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use attest::Scope;
 use client::block_on;
 
-use super::{Alert, Auditor, Kind, Post, Request, status};
+use super::{Alert, Auditor, Kind, Post, Request, Watch, status};
 use crate::cli::AuditArgs;
 use crate::exit;
 use crate::failure::Failure;
@@ -17,7 +17,7 @@ use crate::time;
 /// What the command line asks for.
 pub struct Plan {
     /// Packages to tell everything of.
-    pub watched: Vec<Scope>,
+    pub watch: Watch,
     once: bool,
     json: bool,
     webhook: Option<String>,
@@ -35,7 +35,7 @@ impl Plan {
         let interval = time::parse_span(&args.interval).filter(|seconds| *seconds > 0);
         let interval = interval.ok_or_else(|| Failure::Usage(format!("--interval {} is no span such as 30s or 5m", args.interval)))?;
         Ok(Self {
-            watched: args.watch.iter().map(scope).collect::<Result<_, _>>()?,
+            watch: Watch { packages: args.watch.iter().map(scope).collect::<Result<_, _>>()?, known: args.known.clone() },
             once: args.once,
             json: args.json,
             webhook: args.webhook.clone(),

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use attest::{Bundle, Predicate, Scope};
+use attest::{Bundle, Predicate};
 use client::{LogClient, block_on};
 use tlog::{Edge, Growth, Hash, SignedCheckpoint, Tile, Tree, hash_leaf};
 
@@ -26,13 +26,14 @@ use crate::copy::{self, Copy};
 use crate::knowledge::verify_checkpoint;
 use crate::sync::{SyncError, Syncer};
 use crate::time;
+use crate::unlogged;
 use crate::views::Place;
 
 pub use alert::{Alert, Kind, Level, status};
 pub use claims::Claims;
 pub use command::{Plan, run};
 pub use deliver::Post;
-pub use observer::{Observer, Opened};
+pub use observer::{Observer, Opened, Watch};
 
 use manifests::Manifests;
 use others::Others;
@@ -52,8 +53,10 @@ pub struct Request<'a> {
     pub copy: PathBuf,
     /// Whether manifests are kept in the copy, which makes it whole.
     pub is_mirror: bool,
-    /// Packages about which everything is said.
-    pub watched: Vec<Scope>,
+    /// Packages about which everything is told.
+    pub watch: Watch,
+    /// Where warnings are kept that came by another road than the log's.
+    pub other_road: &'a Cache,
     /// Whose views of the log are compared with this one.
     pub places: Vec<Place>,
 }
@@ -71,6 +74,8 @@ pub struct Auditor<'a> {
     edge: Edge,
     ahead: Option<Ahead>,
     is_stale: bool,
+    /// Warnings that the log does not show, of which it was told.
+    withheld: BTreeSet<String>,
     other_policy: Option<Hash>,
 }
 
@@ -91,7 +96,7 @@ impl<'a> Auditor<'a> {
         let lock = copy.lock()?;
         let pending = Pending::new(request.syncer.cache.dir());
         let manifests = Manifests::new(request.is_mirror.then(|| copy.clone()));
-        let observer = Observer::new(request.syncer.roles_pin, request.watched.clone());
+        let observer = Observer::new(request.syncer.roles_pin, request.watch.clone());
         let others = Others::new(request.places.clone());
         let mut auditor = Self {
             request,
@@ -104,13 +109,14 @@ impl<'a> Auditor<'a> {
             edge: Edge::empty(),
             ahead: None,
             is_stale: false,
+            withheld: BTreeSet::new(),
             other_policy: None,
         };
         match auditor.replay() {
             Err(CacheError::Damaged(path)) => {
                 tracing::warn!("{} is damaged; the whole log is audited again", path.display());
                 auditor.copy.put(TREE, encode_tree(&Tree::EMPTY).as_bytes())?;
-                auditor.observer = Observer::new(auditor.request.syncer.roles_pin, auditor.request.watched.clone());
+                auditor.observer = Observer::new(auditor.request.syncer.roles_pin, auditor.request.watch.clone());
                 auditor.manifests = Manifests::new(auditor.request.is_mirror.then(|| auditor.copy.clone()));
                 auditor.edge = Edge::empty();
             }
@@ -196,6 +202,7 @@ impl<'a> Auditor<'a> {
         let mut alerts = self.pending.load()?;
         alerts.extend(seen);
         alerts.extend(self.about_now(&checkpoint));
+        alerts.extend(self.withheld()?);
         self.prove(&mut alerts, &checkpoint)?;
         Ok(alerts)
     }
@@ -287,6 +294,16 @@ impl<'a> Auditor<'a> {
         }
         self.other_policy = named;
         alerts
+    }
+
+    /// Signed warnings that came by another road and that no entry shows, each said once for as long as that lasts.
+    fn withheld(&mut self) -> Result<Vec<Alert>, CacheError> {
+        let entries = self.request.other_road.unlogged()?;
+        let heard = unlogged::hear(&entries, self.observer.judge(), &self.observer.advisories());
+        let now: BTreeSet<String> = heard.iter().map(unlogged::Unlogged::words).collect();
+        let new = now.difference(&self.withheld).map(|words| Alert::new(Kind::Withheld, &[], None, words.clone())).collect();
+        self.withheld = now;
+        Ok(new)
     }
 
     /// Writes, for each alarm and warning, a bundle of the entries that show it and of the roles, proven under the checkpoint.

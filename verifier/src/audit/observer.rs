@@ -3,7 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use attest::judge::{Leaf, Refusal};
-use attest::predicate::{Action, Kind as Said, RebuildResult};
+use attest::predicate::{Action, Affected, Kind as Said, Lifecycle, RebuildResult, RepositoryState, Stage};
+use attest::roles::Role;
 use attest::{Envelope, Judge, Predicate, Scope, Statement};
 use tlog::{Hash, VerifierKey};
 
@@ -19,26 +20,38 @@ pub struct Observer {
     /// Key and payload of every entry that counted, and where it was first.
     seen: HashMap<Short, u64>,
     claims: Claims,
-    watched: Vec<Scope>,
+    watch: Watch,
     /// Who has spoken about a watched package.
     speakers: BTreeSet<String>,
     /// Keys that are known to be compromised.
     compromised: BTreeSet<String>,
+    /// What the security team said, by what was heard elsewhere.
+    advisories: Vec<Leaf>,
     /// The entries that carry roles: whoever judges an entry again needs them.
     roles: Vec<u64>,
+}
+
+/// Packages about which everything is told, and whose word on them is expected.
+#[derive(Clone, Debug, Default)]
+pub struct Watch {
+    /// The packages.
+    pub packages: Vec<Scope>,
+    /// Names or verifier keys of those who are known to build them; none: all are as good as known.
+    pub known: Vec<String>,
 }
 
 impl Observer {
     /// Before the first entry of the log whose first roles have this SHA-256.
     #[must_use]
-    pub fn new(roles_pin: Hash, watched: Vec<Scope>) -> Self {
+    pub fn new(roles_pin: Hash, watch: Watch) -> Self {
         Self {
             judge: Judge::new(roles_pin),
             seen: HashMap::new(),
             claims: Claims::default(),
-            watched,
+            watch,
             speakers: BTreeSet::new(),
             compromised: BTreeSet::new(),
+            advisories: Vec::new(),
             roles: Vec::new(),
         }
     }
@@ -47,6 +60,12 @@ impl Observer {
     #[must_use]
     pub const fn judge(&self) -> &Judge {
         &self.judge
+    }
+
+    /// Advisories so far that stand.
+    #[must_use]
+    pub fn advisories(&self) -> Vec<Leaf> {
+        self.advisories.iter().filter(|leaf| !self.judge.is_void(leaf)).cloned().collect()
     }
 
     /// Entries that carry roles.
@@ -100,10 +119,13 @@ impl Observer {
             Predicate::Roles(_) => alerts.extend(self.new_roles(index)),
             Predicate::Advisory(advisory) => {
                 let kind = if advisory.action == Action::Warn { Kind::Advisory } else { Kind::Withdrawal };
-                let affected: Vec<&str> = advisory.affected.iter().map(attest::predicate::Affected::pattern).collect();
+                let affected: Vec<&str> = advisory.affected.iter().map(Affected::pattern).collect();
                 let text = format!("{}, {}: {} {}", advisory.id, advisory.reference, advisory.summary, affected.join(", "));
                 alerts.push(Alert::new(kind, &[index], None, text.trim_end()));
+                self.advisories.push(leaf.clone());
             }
+            Predicate::Lifecycle(lifecycle) => alerts.push(end(&leaf, lifecycle)),
+            Predicate::RepositoryState(state) => alerts.extend(registration(&leaf, state)),
             _ => {}
         }
         alerts.extend(self.watch(&leaf));
@@ -127,21 +149,46 @@ impl Observer {
 
     /// Who says what about a watched package, and whether it is for the first time.
     fn watch(&mut self, leaf: &Leaf) -> Option<Alert> {
-        let purl = leaf.statement.purl().filter(|_| !self.watched.is_empty())?;
-        let pattern = self.watched.iter().find(|scope| scope.covers(&purl))?;
-        let who = leaf.key.name().as_str();
-        let first = if self.speakers.insert(format!("{} {}", pattern.as_str(), leaf.key.encode())) { " for the first time" } else { "" };
+        let purl = leaf.statement.purl().filter(|_| !self.watch.packages.is_empty())?;
+        let pattern = self.watch.packages.iter().find(|scope| scope.covers(&purl))?;
+        let (who, key) = (leaf.key.name().as_str(), leaf.key.encode());
+        let is_known = self.watch.known.is_empty() || self.watch.known.iter().any(|known| known == who || *known == key);
+        let (kind, stranger) = if is_known { (Kind::Watch, "") } else { (Kind::UnknownBuilder, ", who is not among those known,") };
+        let first = if self.speakers.insert(format!("{} {key}", pattern.as_str())) { " for the first time" } else { "" };
         let what = match leaf.statement.kind() {
             Said::PackageFiles => "claims what it contains",
             Said::InstallObservation => "observed its installation",
             Said::PackageOrigin => "says where it comes from",
             Said::Rebuild => outcome(&leaf.statement.predicate),
-            Said::RepositoryState | Said::Advisory | Said::Roles | Said::ControlHead => "speaks of it",
+            Said::PackageSource => "says from which source it was built",
+            Said::RepositoryState | Said::Advisory | Said::Lifecycle | Said::Roles | Said::ControlHead => "speaks of it",
         };
         let package = leaf.statement.subject.digest.sha256;
-        let text = format!("{who}{first} {what} (package file {package})");
-        Some(Alert::new(Kind::Watch, &[leaf.index], Some(&leaf.statement.subject.name), text))
+        let text = format!("{who}{stranger}{first} {what} (package file {package})");
+        Some(Alert::new(kind, &[leaf.index], Some(&leaf.statement.subject.name), text))
     }
+}
+
+/// An end of life, a supersession, or that neither holds any more.
+fn end(leaf: &Leaf, lifecycle: &Lifecycle) -> Alert {
+    let who = if leaf.role == Some(Role::Admin) { "the admin" } else { "the security team's" };
+    let day = attest::day::format(lifecycle.date.unwrap_or_default() / 86_400);
+    let (kind, what) = match lifecycle.stage {
+        Stage::EndOfLife => (Kind::EndOfLife, format!("reaches its end of life on {day}")),
+        Stage::Supported => (Kind::EndOfLife, "is supported, whatever was said before".to_owned()),
+        Stage::Superseded => (Kind::Superseded, format!("is superseded from {day} on")),
+    };
+    let instead = lifecycle.successor.as_ref().map_or_else(String::new, |successor| format!(" by {successor}"));
+    let text = format!("{} {what}{instead}, says {who} {}: {}", lifecycle.affected.pattern(), leaf.key.name().as_str(), lifecycle.summary);
+    Alert::new(kind, &[leaf.index], None, text)
+}
+
+/// An index that an admin calls the current one.
+fn registration(leaf: &Leaf, state: &RepositoryState) -> Option<Alert> {
+    let sequence = state.sequence?;
+    let digest = leaf.statement.subject.digest.sha256;
+    let text = format!("{} registers {} sha256 {digest} as number {sequence}", leaf.key.name().as_str(), state.index);
+    Some(Alert::new(Kind::Registration, &[leaf.index], RepositoryState::name(&leaf.statement.subject.name), text))
 }
 
 /// How building it again ended.

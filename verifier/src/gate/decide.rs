@@ -48,11 +48,7 @@ pub fn fate(candidate: &Candidate, rules: &GateRules, now: u64) -> Fate {
     let end = candidate.security_since.map(|since| since.saturating_add(rules.unattested_grace));
     match end {
         // Builders need a while; a warning or a conflict needs none.
-        Some(end)
-            if now < end && against().all(|kind| matches!(kind, Kind::Unattested | Kind::TooFewBuilders | Kind::TooFewRebuilders)) =>
-        {
-            Fate::Grace(end)
-        }
+        Some(end) if now < end && against().all(lacks) => Fate::Grace(end),
         _ => blamed(candidate.mode),
     }
 }
@@ -63,6 +59,11 @@ pub fn general(candidates: &[Candidate], findings: &[Finding]) -> Option<Fate> {
     let mode = candidates.iter().map(|candidate| candidate.mode).max().unwrap_or_default();
     let against = findings.iter().any(|finding| finding.kind.class() != Class::Explained);
     (against && mode != Mode::Ignore).then(|| blamed(mode))
+}
+
+/// What builders and rebuilders still owe a package that is new.
+fn lacks(kind: Kind) -> bool {
+    matches!(kind, Kind::Unattested | Kind::TooFewBuilders | Kind::TooFewRebuilders | Kind::SourceUnknown)
 }
 
 fn blamed(mode: Mode) -> Fate {

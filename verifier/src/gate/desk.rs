@@ -54,7 +54,7 @@ pub fn assess(setup: &Setup, manager: Manager, offers: &[Offer], mut notes: Vec<
     let rules = Rules { max_age: setup.rules.gate.max_age.unwrap_or(setup.rules.max_age), ..setup.rules.clone() };
     let namespaces = setup.namespaces(&knowledge, Path::new("/"));
     let manifests = setup.cache.manifests();
-    let sources = Sources { knowledge: &knowledge, manifests: &manifests, rules: &rules, namespaces: &namespaces };
+    let sources = Sources { knowledge: &knowledge, manifests: &manifests, rules: &rules, namespaces: &namespaces, now };
     let desk = Desk { setup, sources, manager };
     let mut candidates: Vec<(Candidate, BTreeSet<Hash>)> = offers.iter().map(|offer| desk.judge(offer)).collect();
     desk.remember(&mut candidates, now)?;

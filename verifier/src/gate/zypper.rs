@@ -173,7 +173,8 @@ impl Shelf {
         }
         let Nevra { name, epoch, version, architecture } = listed.nevra.clone();
         let sha256 = listed.sha256?;
-        let archive = Archive { format: Format::Rpm, name, version, architecture, epoch, sha256, rpm_header: None, manifest: None };
+        let archive =
+            Archive { format: Format::Rpm, name, version, architecture, epoch, sha256, rpm_header: None, source: None, manifest: None };
         Some(Checked { file: format!("{alias}/{}", listed.location), package: Ok(Box::new(archive)) })
     }
 }

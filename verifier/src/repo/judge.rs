@@ -9,8 +9,9 @@ use super::rules::{RepositoryRules, Unlisted};
 use crate::config::Rules;
 use crate::finding::{Attested, Finding, Kind};
 use crate::knowledge::Knowledge;
-use crate::subject::{attested, warning};
+use crate::subject::attested;
 use crate::time;
+use crate::warnings::{end, warning};
 
 /// What is said about one index.
 #[derive(Clone, Debug)]
@@ -71,6 +72,7 @@ pub fn judge(local: Local, name: Option<&str>, knowledge: &Knowledge, rules: &Ru
     judged.age(&rules.repositories, &name, now);
     let digest = judged.local.digest;
     knowledge.advisories().about_index(&name, &digest).for_each(|entry| judged.add(warning(entry)));
+    knowledge.lifecycles().about_index(&name, &digest).for_each(|said| judged.add(end(said, now)));
     knowledge.unlogged().iter().filter_map(|unlogged| unlogged.about_index(&name, &digest)).for_each(|finding| judged.add(finding));
     judged
 }

@@ -33,7 +33,7 @@ pub(super) fn print(judged: &[Judged], report: &Report, output: OutputArgs) -> R
     Ok(report.status())
 }
 
-/// The five questions about one repository.
+/// The questions about one repository.
 fn answers(judged: &Judged) -> String {
     let mut text = String::new();
     let local = &judged.local;
@@ -61,6 +61,7 @@ fn answers(judged: &Judged) -> String {
         ("registered", registered),
         ("attested", format!("by {} builders, {} must{who}", seen.by.len(), judged.builders)),
         ("warned", warned(judged)),
+        ("end of life", end_of_life(judged)),
     ] {
         let _ = writeln!(text, "  {question:<13} {answer}");
     }
@@ -74,6 +75,17 @@ fn warned(judged: &Judged) -> String {
         (0, unconfirmed) => format!("not by enough of the security team ({unconfirmed} unconfirmed)"),
         (warnings, _) => format!("yes, {warnings} times; see below"),
     }
+}
+
+fn end_of_life(judged: &Judged) -> String {
+    let has = |kind: Kind| judged.findings.iter().any(|finding| finding.kind == kind);
+    let answer = match (has(Kind::EndOfLife), has(Kind::EndAnnounced), has(Kind::Superseded)) {
+        (true, ..) => "yes; see below",
+        (false, true, _) => "not yet, but a day is set",
+        (false, false, true) => "no, but another repository has taken its place",
+        (false, false, false) => "no",
+    };
+    answer.to_owned()
 }
 
 /// The report with an object for each repository.
@@ -104,6 +116,7 @@ fn repository(judged: &Judged) -> Value {
         "seen_by": by(judged.seen_by()),
         "builders": judged.builders,
         "warned": judged.findings.iter().any(|finding| finding.kind == Kind::Warned),
+        "end_of_life": judged.findings.iter().any(|finding| finding.kind == Kind::EndOfLife),
         "exit": status,
     })
 }

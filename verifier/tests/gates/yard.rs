@@ -169,7 +169,7 @@ impl Drop for Yard {
 }
 
 enum Package {
-    Rpm(Purl, package::rpm::RpmPackage),
+    Rpm(Purl, Box<package::rpm::RpmPackage>),
     Alpm(Purl, Manifest),
 }
 
@@ -179,7 +179,7 @@ impl Package {
         if path.extension().is_some_and(|extension| extension == "rpm") {
             let rpm = package::rpm::read(file, &Limits::default()).unwrap();
             let id = &rpm.identity;
-            return Self::Rpm(Purl::rpm("example", &id.name, &id.version, &id.architecture, id.epoch).unwrap(), rpm);
+            return Self::Rpm(Purl::rpm("example", &id.name, &id.version, &id.architecture, id.epoch).unwrap(), Box::new(rpm));
         }
         let alpm = package::alpm::read(file, &Limits::default()).unwrap();
         let id = &alpm.identity;

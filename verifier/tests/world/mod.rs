@@ -14,7 +14,9 @@ use std::process::{Command, Output};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use attest::bundle::BundledLeaf;
-use attest::predicate::{Action, Advisory, Affected, Change, ControlHead, InstallObservation, Observed, PackageFiles, Severity};
+use attest::predicate::{
+    Action, Advisory, Affected, Change, ControlHead, InstallObservation, Lifecycle, Observed, PackageFiles, PackageSource, Severity, Stage,
+};
 use attest::roles::{Foundation, Member, MinisignKey, RoleKey, Roles, Security, SignedRoles, Vendor};
 use attest::{Bundle, Envelope, Manifest, Predicate, Purl, Statement};
 use tlog::{Checkpoint, Hash, InclusionProof, KeyKind, KeyName, SignedCheckpoint, Signer as _, SigningKey, Tree, cosignature, hash_leaf};
@@ -38,6 +40,7 @@ pub struct World {
     pub roles_sha256: Hash,
     roles: Roles,
     advisories: Vec<Hash>,
+    lifecycles: Vec<Hash>,
     heads: Vec<Hash>,
 }
 
@@ -62,6 +65,7 @@ impl World {
             roles_sha256: roles.digest(),
             roles,
             advisories: Vec::new(),
+            lifecycles: Vec::new(),
             heads: Vec::new(),
         };
         world.say("builder-1", &signed.to_statement().unwrap());
@@ -152,9 +156,36 @@ impl World {
         self.advisories.push(payload);
     }
 
+    /// What becomes of something, as the next statement of its kind; the date is in the past for ends, and none where it is supported.
+    pub fn say_end(&mut self, who: &str, affected: Affected, stage: Stage, date: u64) -> u64 {
+        let ends = stage != Stage::Supported;
+        let successor = if affected.repository.is_some() { "rpm/opensuse/slowroll" } else { "pkg:deb/debian/better" };
+        let lifecycle = Lifecycle {
+            affected,
+            date: ends.then_some(date),
+            previous: self.lifecycles.last().copied(),
+            reference: "https://example.com/eol".into(),
+            sequence: self.lifecycles.len() as u64 + 1,
+            stage,
+            successor: ends.then(|| successor.to_owned()),
+            summary: "Nobody repairs it any more".into(),
+        };
+        let statement = Statement { subject: lifecycle.subject(), predicate: Predicate::Lifecycle(lifecycle) };
+        let (index, payload) = self.say(who, &statement);
+        self.lifecycles.push(payload);
+        index
+    }
+
+    /// That a package file was built from a source package.
+    pub fn source(&mut self, who: &str, purl: &Purl, manifest: &Manifest, name: &str, version: &str) {
+        let source = PackageSource::of(purl, name, version).unwrap();
+        self.say(who, &Statement::about_package(purl, *manifest.package(), Predicate::PackageSource(source)));
+    }
+
     pub fn control_head(&mut self, advisory: u64, roles: u64, time: u64) {
         let head = ControlHead {
             advisory,
+            lifecycle: Some(self.lifecycles.len() as u64).filter(|number| *number > 0),
             previous: self.heads.last().copied(),
             roles,
             sequence: self.heads.len() as u64 + 1,
