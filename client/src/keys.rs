@@ -36,6 +36,12 @@ pub enum KeyFileError {
         /// Which file.
         path: String,
     },
+    /// The key is in a PKCS#11 token, which only log, witness and builder open.
+    #[error("key file {path} names a key in a PKCS#11 token, which this program does not open: use a key in a file or an ssh-agent")]
+    InToken {
+        /// Which file.
+        path: String,
+    },
     /// Neither one line of private key text nor the two lines of a key in an agent.
     #[error("key file {path} does not hold a private key")]
     Malformed {
@@ -105,6 +111,9 @@ const AGENT: &str = "ssh-agent:";
 /// If the file cannot be read, is not a regular file, is open to others or holds no key, or an agent does not have it.
 pub fn load(path: &Path) -> Result<Box<dyn Signer>, KeyFileError> {
     let text = read_secret(path)?;
+    if text.starts_with("pkcs11:") {
+        return Err(KeyFileError::InToken { path: path.display().to_string() });
+    }
     if text.starts_with(AGENT) {
         let Elsewhere { socket, key } = Elsewhere::parse(&text).ok_or_else(|| malformed(path))?;
         return Ok(Box::new(AgentSigner::new(key, Path::new(&socket)).map_err(io_error(path))?));
@@ -141,6 +150,14 @@ fn ml_dsa_pair(text: &str) -> Option<PqdsaKeyPair> {
     let encoded = text.trim_end_matches('\n').splitn(5, '+').nth(4)?;
     let decoded = Zeroizing::new(STANDARD.decode(encoded).ok()?);
     PqdsaKeyPair::from_seed(&ML_DSA_44_SIGNING, decoded.get(1..)?).ok()
+}
+
+/// Writes a new key file of mode 0600, durably.
+///
+/// # Errors
+/// If the file exists or cannot be written.
+pub fn write_new(path: &Path, text: &str) -> Result<(), KeyFileError> {
+    write_secret(path, text.as_bytes()).map_err(io_error(path))
 }
 
 fn write_secret(path: &Path, bytes: &[u8]) -> io::Result<()> {
