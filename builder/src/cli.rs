@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use client::cli::{Advice, Documentation};
+use custody::Place;
 use serde_json::json;
 use tlog::{KeyName, Policy};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::Config;
 use crate::home::Home;
@@ -37,7 +39,8 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Make a builder's directory with a new key, and print its verifier key
-    #[command(after_help = "Example:\n  tally-builder init --dir /var/lib/tally-builder --name example.org/builder-1")]
+    #[command(after_help = "Examples:\n  tally-builder init --dir /var/lib/tally-builder --name example.org/builder-1\n  \
+        tally-builder init --dir /var/lib/tally-builder --name example.org/builder-1 --key 'ssh-agent:/run/agent.sock?key=SHA256:…'")]
     Init {
         /// The directory to make
         #[arg(long)]
@@ -45,6 +48,9 @@ enum Command {
         /// The key's name: no spaces, no `+`; a domain of yours and a path is a good one
         #[arg(long)]
         name: String,
+        /// An Ed25519 key that is there already; without it one is made
+        #[arg(long, value_name = Place::HELP, value_parser = Place::parse)]
+        key: Option<Place>,
     },
     /// Download, verify, hash and observe packages, and submit what was found
     #[command(after_help = ATTEST_EXAMPLES)]
@@ -190,7 +196,7 @@ impl Exit {
 /// If the command could not be carried out at all; [`Exit`] says what became of single packages.
 pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
-        Command::Init { dir, name } => init(&dir, &name),
+        Command::Init { dir, name, key } => init(&dir, &name, key.as_ref()),
         Command::Attest { config, json, new_image, no_send, mut packages } => {
             let config = load(&config)?;
             packages.sort();
@@ -220,11 +226,11 @@ fn load(path: &Path) -> anyhow::Result<Config> {
     Config::load(path).map_err(|error| advise(error, "specs/builder.md lists every member; `tally-builder attest --help` shows an example"))
 }
 
-fn init(dir: &Path, name: &str) -> anyhow::Result<Exit> {
+fn init(dir: &Path, name: &str, key: Option<&Place>) -> anyhow::Result<Exit> {
     let name = KeyName::parse(name).filter(|name| name.as_str().is_ascii());
     let name =
         name.ok_or_else(|| advise("the name cannot be a key's name", "use ASCII without spaces and `+`, such as example.org/builder-1"))?;
-    let key = Home::create(dir, &name).map_err(hinted)?;
+    let key = Home::create_with(dir, &name, key).map_err(hinted)?;
     println!("{}", key.encode());
     Ok(Exit::Done)
 }
@@ -395,11 +401,24 @@ fn exit_of(outcome: &Outcome) -> Exit {
 
 /// Ends at the first SIGINT or SIGTERM.
 async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-        (Ok(mut interrupt), Ok(mut terminate)) => tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} },
-        // Without handlers the signals end the process at once, and the next run cleans up.
-        _ => std::future::pending().await,
+    Signals::handled().next().await;
+}
+
+/// SIGINT and SIGTERM, handled for as long as this lives.
+struct Signals(Option<(Signal, Signal)>);
+
+impl Signals {
+    /// From now on they do not end the process. Without handlers they do, at once, and the next run cleans up.
+    fn handled() -> Self {
+        Self(signal(SignalKind::interrupt()).ok().zip(signal(SignalKind::terminate()).ok()))
+    }
+
+    /// The next one, or one that has come since the last.
+    async fn next(&mut self) {
+        match &mut self.0 {
+            Some((interrupt, terminate)) => tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} },
+            None => std::future::pending().await,
+        }
     }
 }
 

@@ -5,7 +5,9 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use client::cli::Advice;
 use client::keys;
+use custody::Place;
 use rustix::fs::{FlockOperation, flock};
 use tlog::{KeyKind, KeyName, Signer, VerifierKey};
 
@@ -22,6 +24,9 @@ pub enum HomeError {
     /// Another run holds it.
     #[error("another tally-builder works in {0}")]
     Busy(PathBuf),
+    /// The key is not where it is said to be, or a new one could not be made.
+    #[error("{0}")]
+    NoKey(#[source] Advice),
     /// The key file was refused.
     #[error(transparent)]
     Key(#[from] keys::KeyFileError),
@@ -43,6 +48,7 @@ impl HomeError {
             Self::Exists(_) => "choose another directory; a builder's key is never overwritten",
             Self::NotMade(_) => "make it with `tally-builder init --dir DIR --name NAME`, and name it as `dir` in the configuration",
             Self::Busy(_) => "wait for the other run to end, or end it",
+            Self::NoKey(_) => "specs/keys.md says where a key can be, and what --key then takes",
             Self::Key(_) => "the key belongs to the user who runs tally-builder, in a file of mode 0600",
             Self::Io { .. } => "check the path, its owner, and that the disk is neither full nor read-only",
         }
@@ -64,6 +70,14 @@ impl Home {
     /// # Errors
     /// If a builder is there already, or nothing can be written.
     pub fn create(dir: &Path, name: &KeyName) -> Result<VerifierKey, HomeError> {
+        Self::create_with(dir, name, None)
+    }
+
+    /// The same with a key that is somewhere already.
+    ///
+    /// # Errors
+    /// Also if it is not there, or cannot sign.
+    pub fn create_with(dir: &Path, name: &KeyName, place: Option<&Place>) -> Result<VerifierKey, HomeError> {
         let home = Self { dir: dir.to_owned() };
         let make = |path: &Path, mode: u32| fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(io(path));
         make(dir, 0o755)?;
@@ -74,7 +88,7 @@ impl Home {
         for part in ["spool", "spool/refused", "receipts", "manifests", "cache", WORK] {
             make(&dir.join(part), 0o755)?;
         }
-        let key = keys::create(&home.key_path(), name, KeyKind::Ed25519)?;
+        let key = custody::bring_or_create(place, &home.key_path(), name, KeyKind::Ed25519).map_err(HomeError::NoKey)?;
         sync_dir(dir).map_err(io(dir))?;
         Ok(key)
     }
@@ -111,7 +125,7 @@ impl Home {
     /// # Errors
     /// If its file is refused.
     pub fn signer(&self) -> Result<Box<dyn Signer>, HomeError> {
-        Ok(keys::load(&self.key_path())?)
+        Ok(custody::load(&self.key_path())?)
     }
 
     /// The directory itself.

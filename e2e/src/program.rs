@@ -58,8 +58,22 @@ impl Program {
     /// # Errors
     /// With the end of the log, if the server ends or says something else first.
     pub fn start<A: AsRef<OsStr>>(name: &str, arguments: impl IntoIterator<Item = A>, log: &Path) -> io::Result<Self> {
+        Self::start_in(name, arguments, log, &[])
+    }
+
+    /// The same with more in its environment.
+    ///
+    /// # Errors
+    /// As for [`Program::start`].
+    pub fn start_in<A: AsRef<OsStr>>(
+        name: &str,
+        arguments: impl IntoIterator<Item = A>,
+        log: &Path,
+        environment: &[(&str, String)],
+    ) -> io::Result<Self> {
         let mut child = Command::new(path(name))
             .args(arguments)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::options().create(true).append(true).open(log)?)

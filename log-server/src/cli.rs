@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use client::cli::{Advice, Documentation, announce, read_limited};
+use custody::Place;
 use tlog::Policy;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -28,7 +29,8 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Make a new log and print its verifier keys, one a line
-    #[command(after_help = "Example:\n  tally-log init --dir /var/lib/tally-log --origin example.com/tally")]
+    #[command(after_help = "Examples:\n  tally-log init --dir /var/lib/tally-log --origin example.com/tally\n  \
+        tally-log init --dir /var/lib/tally-log --origin example.com/tally --key 'ssh-agent:/run/agent.sock?key=SHA256:…'")]
     Init {
         /// Where to make it
         #[arg(long)]
@@ -39,6 +41,9 @@ enum Command {
         /// Let anyone add anything (POST /add), without roles: for tests and measurements
         #[arg(long)]
         open: bool,
+        /// An Ed25519 key that is there already; without it one is made. The ML-DSA-44 key is always made, in a file
+        #[arg(long, value_name = Place::HELP, value_parser = Place::parse)]
+        key: Option<Place>,
     },
     /// Run the log
     #[command(
@@ -109,8 +114,8 @@ impl Cli {
     /// Does what the command line says, and returns the exit status.
     pub fn run(self) -> anyhow::Result<u8> {
         match self.command {
-            Command::Init { dir, origin, open } => {
-                for key in init::init(&dir, &origin, open, &SystemClock)? {
+            Command::Init { dir, origin, open, key } => {
+                for key in init::init_with(&dir, &origin, open, key.as_ref(), &SystemClock)? {
                     println!("{}", key.encode());
                 }
                 Ok(0)

@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use client::keys::{self, KeyFileError};
+use client::cli::Advice;
+use custody::Place;
 use tlog::{Checkpoint, KeyKind, KeyName, SignedCheckpoint, Signer, Tree, VerifierKey};
 
 use crate::layout;
@@ -59,16 +60,17 @@ impl LogKeys {
         Ok(Self { ed25519, ml_dsa })
     }
 
-    /// Makes both keys in `dir/keys`.
-    pub fn create(dir: &Path, origin: &KeyName) -> Result<Vec<VerifierKey>, KeyFileError> {
+    /// Makes both keys in `dir/keys`; the Ed25519 key may be there already, somewhere.
+    pub fn create(dir: &Path, origin: &KeyName, place: Option<&Place>) -> Result<Vec<VerifierKey>, Advice> {
         let keys = dir.join(layout::KEYS);
-        Ok(vec![keys::create(&keys.join(ED25519), origin, KeyKind::Ed25519)?, keys::create(&keys.join(ML_DSA), origin, KeyKind::MlDsa44)?])
+        let ed25519 = custody::bring_or_create(place, &keys.join(ED25519), origin, KeyKind::Ed25519)?;
+        Ok(vec![ed25519, custody::bring_or_create(None, &keys.join(ML_DSA), origin, KeyKind::MlDsa44)?])
     }
 
     /// Loads both keys from `dir/keys`.
     pub fn load(dir: &Path) -> anyhow::Result<Self> {
         let keys = dir.join(layout::KEYS);
-        let (ed25519, ml_dsa) = (keys::load(&keys.join(ED25519))?, keys::load(&keys.join(ML_DSA))?);
+        let (ed25519, ml_dsa) = (custody::load(&keys.join(ED25519))?, custody::load(&keys.join(ML_DSA))?);
         Self::new(ed25519, ml_dsa)
             .map_err(|_| anyhow::anyhow!("{} does not hold an Ed25519 and an ML-DSA-44 key of one name", keys.display()))
     }
