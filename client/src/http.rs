@@ -74,7 +74,7 @@ impl FetchError {
 /// An answer: its status (always a success), content type and whole body.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// 200 to 299.
+    /// 200 to 299, or one that was asked for.
     pub status: u16,
     /// The body, at most as large as was allowed.
     pub body: Vec<u8>,
@@ -98,12 +98,15 @@ impl Http {
         if !matches!(parsed.scheme(), "http" | "https") {
             return Err(unreachable("only http and https addresses can be used".to_owned()));
         }
-        let client = reqwest::Client::builder()
+        let is_secure = parsed.scheme() == "https";
+        let builder = reqwest::Client::builder()
             .timeout(timeout)
             .connect_timeout(timeout.min(Duration::from_secs(10)))
-            .user_agent(concat!("tallystick/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| unreachable(chain(&error)))?;
+            .user_agent(concat!("tallystick/", env!("CARGO_PKG_VERSION")));
+        // The system's certificates are read where they are needed: a machine without any can use plain addresses.
+        let builder = if is_secure { builder } else { builder.tls_certs_only([]) };
+        let hint = if is_secure { ": are there certificate authorities on this machine (ca-certificates)?" } else { "" };
+        let client = builder.build().map_err(|error| unreachable(format!("{}{hint}", chain(&error))))?;
         Ok(Self { client, base: base.trim_end_matches('/').to_owned() })
     }
 
@@ -131,10 +134,18 @@ impl Http {
     /// # Errors
     /// See [`FetchError`]; any status but a success is an error.
     pub async fn send(&self, path: &str, request: RequestBuilder, limit: usize) -> Result<Answer, FetchError> {
+        self.send_or(&[], path, request, limit).await
+    }
+
+    /// The same where an answer with one of these statuses is an answer, too.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn send_or(&self, also: &[u16], path: &str, request: RequestBuilder, limit: usize) -> Result<Answer, FetchError> {
         let url = format!("{}/{path}", self.base);
         let response = request.send().await.map_err(|error| unreachable(&url, error))?;
         let status = response.status();
-        if !status.is_success() {
+        if !status.is_success() && !also.contains(&status.as_u16()) {
             return Err(refusal(url, status, response).await);
         }
         let body = read(&url, response, limit).await?;

@@ -112,6 +112,22 @@ fn only_web_addresses_are_used() {
     }
 }
 
+/// In a child, because where certificates are looked for is read from the environment.
+#[test]
+fn without_certificate_authorities_plain_addresses_work_and_others_say_what_is_missing() {
+    if std::env::var_os("SSL_CERT_FILE").is_none_or(|file| file != "/nonexistent") {
+        let test = "without_certificate_authorities_plain_addresses_work_and_others_say_what_is_missing";
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args([test, "--exact"]).env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent");
+        assert!(child.status().unwrap().success());
+        return;
+    }
+    let canned = Canned::new(vec![answer("200 OK", "", b"plain")]);
+    assert_eq!(get(&canned, 100).unwrap(), b"plain");
+    let error = Http::new("https://127.0.0.1:1/", Duration::from_secs(5)).unwrap_err();
+    assert!(error.to_string().contains("ca-certificates"), "{error}");
+}
+
 #[test]
 fn a_collected_partial_tile_is_cut_from_the_full_one() {
     let tile = Tile::new(0, 0, 3).unwrap();
