@@ -8,6 +8,7 @@ pub mod cli;
 pub mod http;
 pub mod keys;
 pub mod log;
+pub mod metrics;
 pub mod witness;
 
 pub use http::{FetchError, Http};

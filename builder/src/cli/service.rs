@@ -10,7 +10,7 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
-use super::{Exit, advise, hinted, interrupted, load, policy};
+use super::{Exit, Signals, advise, hinted, load, policy};
 use crate::config::Config;
 use crate::distro::Manager;
 use crate::home::Home;
@@ -54,6 +54,8 @@ pub async fn run(arguments: RunArguments) -> anyhow::Result<Exit> {
     }
     let (known, failed) = record.counts();
     progress.line(&format!("watching as shard {}: {known} package files are known, {failed} wait to be tried again", arguments.shard));
+    // Who is told that the service is up may end it the next moment.
+    let signals = Signals::handled();
     notify("READY=1");
     let (halt, spooled, flights) = (AtomicBool::new(false), Notify::new(), Flights::default());
     let worker = Worker {
@@ -71,7 +73,7 @@ pub async fn run(arguments: RunArguments) -> anyhow::Result<Exit> {
     };
     tokio::select! {
         outcome = work_and_send(&worker) => Ok(ended(&outcome?)),
-        () = told_twice(&halt, &progress) => Ok(Exit::Interrupted),
+        () = told_twice(signals, &halt, &progress) => Ok(Exit::Interrupted),
     }
 }
 
@@ -89,12 +91,12 @@ async fn work_and_send(worker: &Worker<'_>) -> anyhow::Result<Outcome> {
 }
 
 /// The first signal lets what is under way end; the second does not.
-async fn told_twice(halt: &AtomicBool, progress: &Progress) {
-    interrupted().await;
+async fn told_twice(mut signals: Signals, halt: &AtomicBool, progress: &Progress) {
+    signals.next().await;
     halt.store(true, Ordering::Relaxed);
     notify("STOPPING=1");
     progress.line("ending when what is being installed is done; a second signal ends at once");
-    interrupted().await;
+    signals.next().await;
 }
 
 fn ended(outcome: &Outcome) -> Exit {

@@ -1,11 +1,9 @@
 //! What an operator watches, as Prometheus text (`specs/builder.md`, section 7).
 
-use std::fmt::Write as _;
-
 use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -79,12 +77,7 @@ impl Metrics {
     /// The text of `/metrics`.
     #[must_use]
     pub fn encode(&self) -> String {
-        let mut encoded = String::new();
-        if text::encode(&mut encoded, &self.registry).is_err() {
-            // Writing to a string does not fail; the line says so where it does.
-            let _ = write!(encoded, "# not encoded");
-        }
-        encoded
+        client::metrics::encode(&self.registry)
     }
 }
 
@@ -93,11 +86,10 @@ impl Metrics {
 /// # Errors
 /// If the socket fails.
 pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>) -> std::io::Result<()> {
-    let text = |State(metrics): State<Arc<Metrics>>| async move { ([("content-type", CONTENT_TYPE)], metrics.encode()) };
+    let text = |State(metrics): State<Arc<Metrics>>| async move { ([("content-type", client::metrics::CONTENT_TYPE)], metrics.encode()) };
     axum::serve(listener, Router::new().route("/metrics", get(text)).with_state(metrics)).await
 }
 
-const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// A minute to a week.
 const LAGS: [f64; 12] = [60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 21_600.0, 43_200.0, 86_400.0, 604_800.0];
 
