@@ -1,8 +1,9 @@
-//! The client's half of C2SP tlog-witness.
+//! The client's half of C2SP tlog-witness and tlog-mirror.
 
 use std::time::Duration;
 
 use reqwest::Method;
+use tlog::mirror::MirrorInfo;
 use tlog::note::SignatureLine;
 use tlog::witness::AddCheckpoint;
 use tlog::{Hash, SignedCheckpoint};
@@ -21,10 +22,19 @@ pub struct WitnessClient {
 /// What a witness answers to a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AddAnswer {
-    /// Signature lines; unverified.
+    /// Signature lines; unverified. None where a mirror waits for the entries.
     Cosigned(Vec<SignatureLine>),
     /// The witness has another size than the request assumed (status 409).
     OtherSize(u64),
+}
+
+/// What a mirror answers to entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EntriesAnswer {
+    /// All are held: signature lines; unverified.
+    Held(Vec<SignatureLine>),
+    /// More is needed, or something else (status 202 or 409).
+    Wanted(MirrorInfo),
 }
 
 impl WitnessClient {
@@ -56,11 +66,22 @@ impl WitnessClient {
                 size.map(AddAnswer::OtherSize).ok_or_else(|| malformed("status 409 without a size"))
             }
             Err(error) => Err(error),
-            Ok(answer) => {
-                let text = String::from_utf8(answer.body).map_err(|_| malformed("not text"))?;
-                let lines = text.lines().map(SignatureLine::parse).collect::<Result<Vec<_>, _>>();
-                lines.map(AddAnswer::Cosigned).map_err(|_| malformed("not signature lines"))
-            }
+            Ok(answer) => lines(answer.body).map(AddAnswer::Cosigned).map_err(malformed),
+        }
+    }
+
+    /// Uploads entries to a mirror.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn add_entries(&self, body: Vec<u8>) -> Result<EntriesAnswer, FetchError> {
+        let path = "add-entries";
+        let malformed = |reason| FetchError::Malformed { url: format!("{}/{path}", self.http.base()), reason };
+        let request = self.http.request(Method::POST, path).header("content-type", "application/octet-stream").body(body);
+        let answer = self.http.send_or(&[409], path, request, MAX_ANSWER.max(MirrorInfo::MAX_BYTES)).await?;
+        match answer.status {
+            202 | 409 => MirrorInfo::parse(&answer.body).map(EntriesAnswer::Wanted).map_err(|_| malformed("not a mirror's state")),
+            _ => lines(answer.body).map(EntriesAnswer::Held).map_err(malformed),
         }
     }
 
@@ -78,4 +99,9 @@ impl WitnessClient {
                 .map_err(|_| FetchError::Malformed { url: format!("{}/{path}", self.http.base()), reason: "not a checkpoint" }),
         }
     }
+}
+
+fn lines(body: Vec<u8>) -> Result<Vec<SignatureLine>, &'static str> {
+    let text = String::from_utf8(body).map_err(|_| "not text")?;
+    text.lines().map(SignatureLine::parse).collect::<Result<_, _>>().map_err(|_| "not signature lines")
 }

@@ -40,6 +40,7 @@ pub mod server;
 pub mod shared;
 pub mod stage;
 pub mod telemetry;
+mod upload;
 pub mod verify;
 pub mod witnesses;
 

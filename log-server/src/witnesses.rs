@@ -5,7 +5,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
-use client::witness::{AddAnswer, WitnessClient};
+use client::witness::{AddAnswer, EntriesAnswer, WitnessClient};
 use store::Store;
 use tlog::policy::WitnessLine;
 use tlog::witness::AddCheckpoint;
@@ -13,6 +13,7 @@ use tlog::{ConsistencyProof, Policy, SignatureLine, SignedCheckpoint, VerifierKe
 
 use crate::keys::{LogKeys, OwnCheckpoint};
 use crate::recover::{consistency, is_prefix};
+use crate::upload;
 use crate::verify::VerifyError;
 
 /// One witness's two requests, blocking.
@@ -21,6 +22,10 @@ pub trait Endpoint: Send + 'static {
     fn newest(&mut self, origin: &str) -> Result<Option<SignedCheckpoint>, Fault>;
     /// C2SP tlog-witness `add-checkpoint`.
     fn add_checkpoint(&mut self, request: &AddCheckpoint) -> Result<AddAnswer, Fault>;
+    /// C2SP tlog-mirror `add-entries`. Those that are no mirrors are never asked.
+    fn add_entries(&mut self, _body: Vec<u8>) -> Result<EntriesAnswer, Fault> {
+        Err(Fault::Silent("it takes no entries".to_owned()))
+    }
 }
 
 /// Why a request to a witness gave nothing; in words, for the log's own records.
@@ -60,6 +65,9 @@ impl Endpoint for HttpEndpoint {
     }
     fn add_checkpoint(&mut self, request: &AddCheckpoint) -> Result<AddAnswer, Fault> {
         Ok(self.runtime.block_on(self.client.add_checkpoint(request))?)
+    }
+    fn add_entries(&mut self, body: Vec<u8>) -> Result<EntriesAnswer, Fault> {
+        Ok(self.runtime.block_on(self.client.add_entries(body))?)
     }
 }
 
@@ -131,8 +139,8 @@ impl Witnesses {
             let url = lines.first().and_then(|line| line.url.clone()).unwrap_or_default();
             let names = lines.iter().map(|line| line.name.clone()).collect();
             let (tasks, inbox) = mpsc::channel::<(u64, Question, Arc<Subject>)>();
-            let (known, sender) = (None, sender.clone());
-            let mut thread = Thread { lines, endpoint, known };
+            let sender = sender.clone();
+            let mut thread = Thread { lines, endpoint, known: None, next: 0 };
             thread::spawn(move || {
                 for (round, question, subject) in inbox {
                     let report = thread.answer(question, &subject);
@@ -206,6 +214,8 @@ struct Thread {
     endpoint: Box<dyn Endpoint>,
     /// The size that the witness is believed to have.
     known: Option<u64>,
+    /// The first entry that a mirror is believed not to have.
+    next: u64,
 }
 
 impl Thread {
@@ -251,6 +261,8 @@ impl Thread {
             match self.endpoint.add_checkpoint(&request) {
                 Err(Fault::Silent(why)) => return Report::Unreachable(why),
                 Err(Fault::Refused(why)) => return self.unshown(subject, why),
+                // A mirror signs when it has the entries.
+                Ok(AddAnswer::Cosigned(lines)) if lines.is_empty() => return self.upload(subject),
                 Ok(AddAnswer::Cosigned(lines)) => return self.check(&lines, subject),
                 Ok(AddAnswer::OtherSize(size)) if size <= subject.committed.tree().size => self.known = Some(size),
                 Ok(AddAnswer::OtherSize(size)) => {
@@ -259,6 +271,33 @@ impl Thread {
             }
         }
         Report::Faulty("it names another size each time".to_owned())
+    }
+
+    /// Sends a mirror the entries that it has not, until it signs.
+    fn upload(&mut self, subject: &Subject) -> Report {
+        let (size, mut ticket, mut surprises) = (subject.committed.tree().size, Vec::new(), 0);
+        while surprises <= MAX_SURPRISES {
+            let body = match upload::body(&*subject.store, subject.keys.origin(), &subject.committed.tree(), self.next, ticket) {
+                Ok(body) => body,
+                Err(error) => return Report::Unreachable(format!("no entries for it: {error}")),
+            };
+            match self.endpoint.add_entries(body) {
+                Err(Fault::Silent(why)) => return Report::Unreachable(why),
+                Err(Fault::Refused(why)) => return Report::Faulty(why),
+                Ok(EntriesAnswer::Held(lines)) => {
+                    self.next = size;
+                    return self.check(&lines, subject);
+                }
+                Ok(EntriesAnswer::Wanted(info)) if info.size == size && info.next <= size => {
+                    surprises += usize::from(info.next <= self.next);
+                    (self.next, ticket) = (info.next, info.ticket);
+                }
+                Ok(EntriesAnswer::Wanted(info)) => {
+                    return Report::Faulty(format!("it has {} entries and waits for those of size {}, not {size}", info.next, info.size));
+                }
+            }
+        }
+        Report::Faulty("it has no more entries than before, each time".to_owned())
     }
 
     /// The witness claims to know of another tree. Its word proves nothing; a checkpoint under the log's own signature does.
@@ -286,6 +325,9 @@ impl Thread {
         Report::Cosigned(cosignatures)
     }
 }
+
+/// How often a mirror may have other entries than it was believed to have, for one checkpoint.
+const MAX_SURPRISES: usize = 2;
 
 fn proof(subject: &Subject, old_size: u64) -> Result<ConsistencyProof, VerifyError> {
     let tree = subject.committed.tree();

@@ -26,6 +26,7 @@ pub mod growth;
 pub mod hash;
 pub mod key;
 pub mod merkle;
+pub mod mirror;
 mod multiples;
 pub mod note;
 pub mod plan;

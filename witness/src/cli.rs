@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use client::cli::{Advice, Documentation, announce, listen, read_limited};
+use custody::Place;
 use tlog::{Note, SignedCheckpoint};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
@@ -14,9 +15,10 @@ use tracing::{info, warn};
 use crate::bastion::backend::{self, Dial};
 use crate::bastion::command::Through;
 use crate::bastion::{self, KeyHash};
-use crate::directory::{Directory, InAgent};
+use crate::directory::Directory;
+use crate::mirror::{self, Mirror};
 use crate::server::Server;
-use crate::{Clock, Logs, Witness, accept, ask, feed, http, logs};
+use crate::{Clock, Logs, Role, Witness, accept, ask, feed, http, logs};
 
 /// A witness for transparency logs: cosigns what only ever grew
 #[derive(Debug, Parser)]
@@ -30,7 +32,8 @@ pub struct Cli {
 enum Command {
     /// Make a witness: a directory with two keys; prints their verifier keys, one a line
     #[command(after_help = "Examples:\n  tally-witness init --dir /var/lib/tally-witness --name witness.example.org\n  \
-                            tally-witness init --dir /var/lib/tally-witness --name witness.example.org --ssh-agent /run/agent.sock --agent-key SHA256:…")]
+                            tally-witness init --dir /var/lib/tally-mirror --name mirror.example.org --mirror\n  \
+                            tally-witness init --dir /var/lib/tally-witness --name witness.example.org --key 'ssh-agent:/run/agent.sock?key=SHA256:…'")]
     Init {
         /// Where keys, state and evidence will be
         #[arg(long)]
@@ -38,12 +41,12 @@ enum Command {
         /// The witness's name, as it will stand in signature lines
         #[arg(long)]
         name: String,
-        /// Let this ssh-agent keep the Ed25519 key (an absolute path); ssh-agents hold no ML-DSA-44 keys
-        #[arg(long, value_name = "SOCKET", requires = "agent_key")]
-        ssh_agent: Option<PathBuf>,
-        /// Which of the agent's keys, as ssh-add -l shows it
-        #[arg(long, value_name = "SHA256:…", requires = "ssh_agent")]
-        agent_key: Option<String>,
+        /// Make a mirror: its keys say that all entries are held, and must never say less
+        #[arg(long)]
+        mirror: bool,
+        /// An Ed25519 key that is there already; without it one is made. ML-DSA-44 keys are always made, in files
+        #[arg(long, value_name = Place::HELP, value_parser = Place::parse)]
+        key: Option<Place>,
     },
     /// Cosign the checkpoints of the logs on a list
     #[command(
@@ -58,6 +61,23 @@ enum Command {
         #[arg(long, required_unless_present = "bastion")]
         listen: Option<String>,
         /// The list of logs, in the format logs/v0
+        #[arg(long)]
+        logs: PathBuf,
+        #[command(flatten)]
+        through: Through,
+    },
+    /// Keep the entries of the logs on a list, and cosign when all are held (C2SP tlog-mirror)
+    #[command(
+        after_help = "Example:\n  tally-witness mirror --dir /var/lib/tally-mirror --listen 127.0.0.1:7201 --logs /etc/tallystick/logs"
+    )]
+    Mirror {
+        /// The directory that init --mirror made; the copies go there, too
+        #[arg(long)]
+        dir: PathBuf,
+        /// Where to listen; port 0 takes any
+        #[arg(long, required_unless_present = "bastion")]
+        listen: Option<String>,
+        /// The list of logs, in the format logs/v0; a log's manifests are taken from its url
         #[arg(long)]
         logs: PathBuf,
         #[command(flatten)]
@@ -129,14 +149,12 @@ impl Cli {
     /// Whatever prevents it.
     pub fn run(self) -> anyhow::Result<()> {
         match self.command {
-            Command::Init { dir, name, ssh_agent, agent_key } => {
-                let agent = ssh_agent.zip(agent_key).map(|(socket, fingerprint)| InAgent { socket, fingerprint });
-                init(&dir, &name, agent.as_ref())
-            }
-            Command::Serve { dir, listen, logs, through } => serve(&dir, listen.as_deref(), &logs, &through, None),
+            Command::Init { dir, name, mirror, key } => init(&dir, &name, if mirror { Role::Mirror } else { Role::Witness }, key.as_ref()),
+            Command::Serve { dir, listen, logs, through } => serve(&dir, listen.as_deref(), &logs, &through, Role::Witness, None),
+            Command::Mirror { dir, listen, logs, through } => serve(&dir, listen.as_deref(), &logs, &through, Role::Mirror, None),
             Command::Feed(Feed { dir, logs, once: true, .. }) => feed_once(&dir, &logs),
             Command::Feed(Feed { dir, logs, every, listen, through, .. }) => {
-                serve(&dir, listen.as_deref(), &logs, &through, Some(Duration::from_secs(every)))
+                serve(&dir, listen.as_deref(), &logs, &through, Role::Witness, Some(Duration::from_secs(every)))
             }
             Command::Bastion(arguments) => arguments.run(),
             Command::AcceptState { dir, logs, log, checkpoint } => accept_state(&dir, &logs, log.as_deref(), &checkpoint),
@@ -145,15 +163,15 @@ impl Cli {
     }
 }
 
-fn init(dir: &Path, name: &str, agent: Option<&InAgent>) -> anyhow::Result<()> {
-    for key in Directory::init(dir, name, agent)? {
+fn init(dir: &Path, name: &str, role: Role, place: Option<&Place>) -> anyhow::Result<()> {
+    for key in Directory::init(dir, name, role, place)? {
         println!("{}", key.encode());
     }
     Ok(())
 }
 
-fn serve(dir: &Path, listen: Option<&str>, logs: &Path, through: &Through, feed_every: Option<Duration>) -> anyhow::Result<()> {
-    let (directory, witness) = open(dir, logs)?;
+fn serve(dir: &Path, listen: Option<&str>, logs: &Path, through: &Through, role: Role, feed_every: Option<Duration>) -> anyhow::Result<()> {
+    let (directory, witness) = open(dir, logs, role)?;
     let bastions = match through.bastion.is_empty() {
         true => Vec::new(),
         false => {
@@ -161,12 +179,19 @@ fn serve(dir: &Path, listen: Option<&str>, logs: &Path, through: &Through, feed_
             through.dials(&identity)?.into_iter().map(|dial| (dial, identity.hash())).collect()
         }
     };
+    let router = match role {
+        Role::Witness => http::router(Arc::clone(&witness)),
+        Role::Mirror => mirror::http::router(Mirror::new(Arc::clone(&witness), &directory.store()).map_err(|problem| {
+            let hint = "put this log's folder below DIR/mirror back from a backup, or move it away: its log uploads it again";
+            Advice::new(problem.to_string(), hint)
+        })?),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run(witness, Serving { listen, bastions, feed_every }))
+    runtime.block_on(run(witness, router, Serving { listen, bastions, feed_every }))
 }
 
 fn feed_once(dir: &Path, logs: &Path) -> anyhow::Result<()> {
-    let (_directory, witness) = open(dir, logs)?;
+    let (_directory, witness) = open(dir, logs, Role::Witness)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let failed = runtime.block_on(async {
         // Logs with addresses are held until one has answered; one that does not answer could not be fed either.
@@ -180,16 +205,18 @@ fn feed_once(dir: &Path, logs: &Path) -> anyhow::Result<()> {
 }
 
 /// The directory, whose lock is held as long as it lives, and its witness.
-fn open(dir: &Path, logs: &Path) -> anyhow::Result<(Directory, Arc<Witness>)> {
+fn open(dir: &Path, logs: &Path, role: Role) -> anyhow::Result<(Directory, Arc<Witness>)> {
     let logs = read_logs(logs)?;
     let directory = Directory::open(dir)?;
+    directory.check_role(role)?;
     let held = directory.check_marker().context("reading the marker")?;
     if let Some(hold) = &held {
         warn!("nothing will be signed: {hold}; run tally-witness accept-state if the state is the newest there is");
     }
     warn_of_unasked(&logs);
     let clock: Clock = Arc::new(now);
-    let witness = Witness::new(directory.signers()?, logs, directory.store(), clock, held.as_ref()).context("opening the state")?;
+    let (signers, store) = (directory.signers()?, directory.store());
+    let witness = Witness::with_role(role, signers, logs, store, clock, held.as_ref()).context("opening the state")?;
     Ok((directory, witness))
 }
 
@@ -202,9 +229,8 @@ fn warn_of_unasked(logs: &Logs) {
     }
 }
 
-async fn run(witness: Arc<Witness>, serving: Serving<'_>) -> anyhow::Result<()> {
+async fn run(witness: Arc<Witness>, router: axum::Router, serving: Serving<'_>) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let router = http::router(Arc::clone(&witness));
     let server = match serving.listen {
         Some(address) => {
             let server = Server::start(listen(address).await?, router.clone())?;

@@ -4,7 +4,7 @@
 //! DIR/keys/cosignature   type 04, mode 0600      DIR/state/<id>/known, hold
 //! DIR/keys/subtree       type 06, mode 0600      DIR/evidence/<id>/<digest>
 //! DIR/keys/bastion       type 01, mode 0600      DIR/lock
-//! DIR/marker             where DIR was made
+//! DIR/marker             where DIR was made      DIR/role, DIR/mirror/<id>/…   a mirror's: that it is one, and its copies
 //! ```
 
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -16,13 +16,14 @@ use std::time::UNIX_EPOCH;
 
 use anyhow::Context as _;
 use client::cli::Advice;
-use client::{agent, keys};
+use client::keys;
+use custody::Place;
 use store::{Directory as FileStore, Lock, Store};
 use tlog::{KeyKind, KeyName, VerifierKey};
 
 use crate::bastion::Identity;
 use crate::state::States;
-use crate::{Hold, Signers};
+use crate::{Hold, Role, Signers};
 
 /// An opened directory; nobody else can open it until this is dropped.
 pub struct Directory {
@@ -31,33 +32,12 @@ pub struct Directory {
     _lock: Lock,
 }
 
-/// An Ed25519 key that an ssh-agent has.
-#[derive(Clone, Debug)]
-pub struct InAgent {
-    /// The agent's socket.
-    pub socket: PathBuf,
-    /// `SHA256:` and unpadded base64.
-    pub fingerprint: String,
-}
-
-impl InAgent {
-    fn refer(&self, file: &Path, name: &KeyName) -> anyhow::Result<VerifierKey> {
-        let hint = "start the agent, add the key with ssh-add, and give the fingerprint that ssh-add -l shows";
-        let public = agent::find(&self.socket, &self.fingerprint)
-            .map_err(|problem| Advice::new(format!("{}: {problem}", self.socket.display()), hint))?;
-        let key = VerifierKey::new(name.clone(), KeyKind::CosignatureV1, &public)
-            .map_err(|problem| Advice::new(format!("the agent's key cannot be used: {problem:?}"), "make another one with ssh-keygen"))?;
-        keys::refer_to_agent(file, &key, &self.socket)?;
-        Ok(key)
-    }
-}
-
 impl Directory {
-    /// Makes a witness: its directory and two keys, whose verifier keys are returned, type 04 first. That one may be in an ssh-agent.
+    /// Makes a witness or a mirror: its directory and two keys, whose verifier keys are returned, type 04 first. That one may be elsewhere.
     ///
     /// # Errors
-    /// If the name cannot be a key's, there are keys already, or the agent does not have the key.
-    pub fn init(path: &Path, name: &str, agent: Option<&InAgent>) -> anyhow::Result<[VerifierKey; 2]> {
+    /// If the name cannot be a key's, there are keys already, or the key is not where it is said to be.
+    pub fn init(path: &Path, name: &str, role: Role, place: Option<&Place>) -> anyhow::Result<[VerifierKey; 2]> {
         let name = KeyName::parse(name).filter(|name| name.as_str().len() <= 255).ok_or_else(|| {
             Advice::new(
                 format!("{name:?} cannot be a witness's name"),
@@ -71,10 +51,12 @@ impl Directory {
             let what = format!("{} holds a witness already: its key {there} is there", path.display());
             return Err(Advice::new(what, "choose another directory; a witness's keys are never overwritten").into());
         }
-        let cosignature = match agent {
-            Some(agent) => agent.refer(&keys.join(COSIGNATURE_KEY), &name)?,
-            None => keys::create(&keys.join(COSIGNATURE_KEY), &name, KeyKind::CosignatureV1)?,
-        };
+        if role == Role::Mirror {
+            // Before there is a key: never can one of a mirror's keys be taken for a witness's.
+            directory.store.put(ROLE, MIRROR).context("writing the role")?;
+        }
+        directory.check_role(role)?;
+        let cosignature = custody::bring_or_create(place, &keys.join(COSIGNATURE_KEY), &name, KeyKind::CosignatureV1)?;
         let made = [cosignature, keys::create(&keys.join(SUBTREE_KEY), &name, KeyKind::MlDsa44)?];
         directory.mark().context("writing the marker")?;
         Ok(made)
@@ -104,6 +86,30 @@ impl Directory {
         Ok(Self { path: path.to_owned(), store: Arc::new(store), _lock: lock })
     }
 
+    /// Whether this directory's keys were made for this role.
+    ///
+    /// # Errors
+    /// If they were made for another one.
+    pub fn check_role(&self, role: Role) -> anyhow::Result<()> {
+        let made_for = match self.store.get(ROLE).context("reading the role")? {
+            None => Role::Witness,
+            Some(text) if text == MIRROR => Role::Mirror,
+            Some(_) => {
+                return Err(
+                    Advice::new("the file role is damaged", "if the keys are a mirror's, write the word mirror and a line feed").into()
+                );
+            }
+        };
+        if made_for == role {
+            return Ok(());
+        }
+        let what = match made_for {
+            Role::Mirror => "the keys here are a mirror's: what they sign says that all entries are held",
+            Role::Witness => "the keys here are a witness's: what they sign says nothing of entries",
+        };
+        Err(Advice::new(what, "make another directory with tally-witness init, with --mirror for a mirror").into())
+    }
+
     /// The store of state and evidence.
     #[must_use]
     pub fn store(&self) -> Arc<dyn Store> {
@@ -115,7 +121,7 @@ impl Directory {
     /// # Errors
     /// If a key file is missing, damaged or open to others.
     pub fn signers(&self) -> Result<Signers, keys::KeyFileError> {
-        let load = |file| keys::load(&self.path.join(KEYS).join(file));
+        let load = |file| custody::load(&self.path.join(KEYS).join(file));
         Ok(Signers { cosignature: load(COSIGNATURE_KEY)?, subtree: load(SUBTREE_KEY)? })
     }
 
@@ -126,7 +132,7 @@ impl Directory {
     pub fn bastion_identity(&self) -> anyhow::Result<Identity> {
         let path = self.path.join(KEYS).join(BASTION_KEY);
         if !path.exists() {
-            let own = keys::load(&self.path.join(KEYS).join(COSIGNATURE_KEY))?;
+            let own = keys::load(&self.path.join(KEYS).join(SUBTREE_KEY))?;
             keys::create(&path, own.key().name(), KeyKind::Ed25519)?;
         }
         let signer = Arc::from(keys::load(&path)?);
@@ -189,6 +195,8 @@ fn open_if_there(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
+const ROLE: &str = "role";
+const MIRROR: &[u8] = b"mirror\n";
 const KEYS: &str = "keys";
 const COSIGNATURE_KEY: &str = "cosignature";
 const SUBTREE_KEY: &str = "subtree";

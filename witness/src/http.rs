@@ -19,18 +19,22 @@ pub const MAX_BODY: usize = 128 << 10;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// What 409 answers carry, exactly: clients compare it byte by byte.
 const TLOG_SIZE: &str = "text/x.tlog.size";
-const TEXT: &str = "text/plain; charset=utf-8";
+pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
 
 /// All routes.
 pub fn router(witness: Arc<Witness>) -> Router {
+    let own = Router::new().route("/{id}/checkpoint", get(checkpoint)).route("/healthz", get(health));
+    own.with_state(Arc::clone(&witness)).merge(submissions(witness))
+}
+
+/// Those that a mirror has, too, with the same meaning.
+pub(crate) fn submissions(witness: Arc<Witness>) -> Router {
     Router::new()
         .route("/add-checkpoint", post(add_checkpoint))
         .route("/sign-subtree", post(sign_subtree))
-        .route("/{id}/checkpoint", get(checkpoint))
         .route("/{id}/evidence", get(evidence))
         .route("/{id}/evidence/{name}", get(evidence_file))
         .route("/metrics", get(metrics))
-        .route("/healthz", get(health))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(witness)
 }
@@ -86,15 +90,18 @@ async fn evidence_file(State(witness): State<Arc<Witness>>, Path((id, name)): Pa
 }
 
 async fn metrics(State(witness): State<Arc<Witness>>) -> Response {
-    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], witness.metrics().encode()).into_response()
+    ([(header::CONTENT_TYPE, client::metrics::CONTENT_TYPE)], witness.metrics().encode()).into_response()
 }
 
 /// 200 while every log is served; the lines say what is wrong, or known of a log.
 async fn health(State(witness): State<Arc<Witness>>) -> Response {
     let health = witness.health();
-    let status = if health.is_refusing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    let first = if health.is_refusing { "refusing" } else { "ok" };
-    let lines = std::iter::once(first.to_owned()).chain(health.lines).collect::<Vec<_>>().join("\n");
+    healthy(health.is_refusing, health.lines)
+}
+
+pub(crate) fn healthy(is_refusing: bool, lines: Vec<String>) -> Response {
+    let (status, first) = if is_refusing { (StatusCode::SERVICE_UNAVAILABLE, "refusing") } else { (StatusCode::OK, "ok") };
+    let lines = std::iter::once(first.to_owned()).chain(lines).collect::<Vec<_>>().join("\n");
     text(status, &lines)
 }
 
@@ -117,7 +124,7 @@ fn answer(result: Result<String, Failure>) -> Response {
 }
 
 /// The status of every failure.
-fn failed(failure: &Failure) -> Response {
+pub(crate) fn failed(failure: &Failure) -> Response {
     match failure {
         Failure::Refused(refusal) => refused(refusal),
         Failure::NotSaved => later("the state could not be made durable, so nothing was signed"),
@@ -145,22 +152,22 @@ fn refused(refusal: &Refusal) -> Response {
     }
 }
 
-fn later(reason: &str) -> Response {
+pub(crate) fn later(reason: &str) -> Response {
     let mut response = text(StatusCode::SERVICE_UNAVAILABLE, reason);
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     response
 }
 
-fn unreadable() -> Response {
+pub(crate) fn unreadable() -> Response {
     later("what is kept cannot be read now")
 }
 
-fn text(status: StatusCode, line: &str) -> Response {
+pub(crate) fn text(status: StatusCode, line: &str) -> Response {
     (status, [(header::CONTENT_TYPE, TEXT)], format!("{line}\n")).into_response()
 }
 
 /// Anybody may read it, from any web page, and nobody may keep an old one.
-fn public(bytes: Vec<u8>) -> Response {
+pub(crate) fn public(bytes: Vec<u8>) -> Response {
     let headers = [(header::CONTENT_TYPE, TEXT), (header::CACHE_CONTROL, "no-cache"), (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")];
     (headers, bytes).into_response()
 }

@@ -1,9 +1,8 @@
 //! What an operator watches, as Prometheus text.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -31,6 +30,7 @@ pub struct Metrics {
     times: Family<LogLabel, Gauge>,
     held: Family<LogLabel, Gauge>,
     evidence: Family<LogLabel, Gauge>,
+    mirrored: Family<LogLabel, Gauge>,
     saves: Histogram,
     failed_saves: Counter,
 }
@@ -44,15 +44,17 @@ impl Default for Metrics {
             times: Family::default(),
             held: Family::default(),
             evidence: Family::default(),
+            mirrored: Family::default(),
             saves: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             failed_saves: Counter::default(),
         };
-        let Self { registry, answers, sizes, times, held, evidence, saves, failed_saves } = &mut metrics;
+        let Self { registry, answers, sizes, times, held, evidence, mirrored, saves, failed_saves } = &mut metrics;
         registry.register("answers", "Requests answered, by call and status", answers.clone());
         registry.register("size", "Size of the newest cosigned checkpoint", sizes.clone());
         registry.register("time_seconds", "Time of the newest cosignature, POSIX seconds", times.clone());
         registry.register("held", "1 while nothing is signed for this log", held.clone());
         registry.register("evidence_files", "Proven split views that are kept", evidence.clone());
+        registry.register("mirrored_entries", "Entries of a log that are held here", mirrored.clone());
         registry.register("save_seconds", "Time to make a state durable", saves.clone());
         registry.register("failed_saves", "States that could not be made durable", failed_saves.clone());
         metrics
@@ -87,14 +89,14 @@ impl Metrics {
         self.evidence.get_or_create(&label).set(i64::try_from(evidence).unwrap_or(i64::MAX));
     }
 
+    /// How many entries of a log are held.
+    pub fn mirrored(&self, origin: &str, size: u64) {
+        self.mirrored.get_or_create(&LogLabel { origin: origin.to_owned() }).set(size.cast_signed());
+    }
+
     /// The text of `/metrics`.
     #[must_use]
     pub fn encode(&self) -> String {
-        let mut encoded = String::new();
-        if text::encode(&mut encoded, &self.registry).is_err() {
-            // Writing to a string does not fail; the line says so where it does.
-            let _ = write!(encoded, "# not encoded");
-        }
-        encoded
+        client::metrics::encode(&self.registry)
     }
 }

@@ -4,8 +4,9 @@
 //! signature leaves nothing in the world; whatever fails after it leaves a state that already says what was signed.
 
 mod load;
+mod mirroring;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -56,8 +57,18 @@ pub struct Signers {
     pub subtree: Box<dyn Signer>,
 }
 
+/// What a cosignature of this cosigner says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// That the tree extends every one that was cosigned before.
+    Witness,
+    /// Also that all entries are held: signed when they are, and not with the checkpoint.
+    Mirror,
+}
+
 /// One witness with its keys, its list of logs and its state.
 pub struct Witness {
+    role: Role,
     signers: Signers,
     own: Vec<VerifierKey>,
     logs: BTreeMap<String, Arc<Watched>>,
@@ -82,6 +93,8 @@ struct Slot {
     stored: Option<Stored>,
     /// A reason from outside the stored state.
     hold: Option<Hold>,
+    /// A mirror's: the newest checkpoints that were made durable here, oldest first.
+    pending: VecDeque<Known>,
 }
 
 /// What can be shown without waiting for the slot.
@@ -107,6 +120,21 @@ impl Witness {
     /// # Errors
     /// If the store cannot be read, or a log's key is one of the witness's own.
     pub fn new(signers: Signers, logs: Logs, store: Arc<dyn Store>, clock: Clock, held: Option<&Hold>) -> io::Result<Arc<Self>> {
+        Self::with_role(Role::Witness, signers, logs, store, clock, held)
+    }
+
+    /// A cosigner in this role.
+    ///
+    /// # Errors
+    /// As [`Witness::new`].
+    pub fn with_role(
+        role: Role,
+        signers: Signers,
+        logs: Logs,
+        store: Arc<dyn Store>,
+        clock: Clock,
+        held: Option<&Hold>,
+    ) -> io::Result<Arc<Self>> {
         let own = vec![signers.cosignature.key().clone(), signers.subtree.key().clone()];
         if own[0].kind() != KeyKind::CosignatureV1 || own[1].kind() != KeyKind::MlDsa44 {
             return Err(io::Error::other("a witness needs one key of type 04 and one of type 06"));
@@ -117,6 +145,7 @@ impl Witness {
         }
         let watched: Vec<_> = logs.0.into_values().map(|log| Arc::new(Watched::new(log, held))).collect();
         let witness = Arc::new(Self {
+            role,
             signers,
             own,
             logs: watched.iter().map(|watched| (watched.log.origin.clone(), Arc::clone(watched))).collect(),
@@ -181,7 +210,11 @@ impl Witness {
         // After a start: the same statement is signed again. It was durable before it was first signed.
         self.with_slot(watched, |witness, watched, slot| {
             let stored = witness.load(watched, slot).map_err(|_| Failure::NotSaved)?;
-            match (&stored.known, &stored.hold) {
+            let said = match witness.role {
+                Role::Witness => stored.known.clone(),
+                Role::Mirror => witness.vouched(watched)?,
+            };
+            match (&said, &stored.hold) {
                 (Some(known), _) => witness.sign(watched, known).map(|_| watched.view().cosigned.clone()),
                 (None, Some(Hold::Damaged)) => Err(Failure::Refused(Refusal::Held(Hold::Damaged))),
                 (None, _) => Ok(None),
@@ -275,7 +308,10 @@ impl Witness {
         match decide::decide(stored.known.as_ref(), hold, submission, (self.clock)()) {
             Ok(next) => {
                 self.save(watched, slot, &stored, &next)?;
-                self.sign(watched, &next)
+                match self.role {
+                    Role::Witness => self.sign(watched, &next),
+                    Role::Mirror => Ok(slot.wait_for(next)),
+                }
             }
             Err(refusal) => {
                 // What cannot be kept now is found again in the next request; the refusal stands either way.
@@ -380,7 +416,7 @@ impl Watched {
     /// A log, held at first where the directory is, or where the log has addresses to be asked.
     fn new(log: Log, held: Option<&Hold>) -> Self {
         let unasked = (!log.urls.is_empty()).then_some(Hold::Unasked);
-        let slot = Slot { stored: None, hold: held.cloned().or(unasked) };
+        let slot = Slot { stored: None, hold: held.cloned().or(unasked), pending: VecDeque::new() };
         Self { id: id(&log.origin), log, slot: Arc::new(AsyncMutex::new(slot)), view: Mutex::default() }
     }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `state/<id>/known` | the record of [`Known`], replaced under comparison |
 //! | `state/<id>/hold` | a checkpoint with an own cosignature that the record does not know |
+//! | `state/<id>/vouched` | a mirror's: the [`Known`] of which all entries are held |
 //! | `evidence/<id>/<digest>` | a proven split view |
 //!
 //! `<id>` is the hexadecimal SHA-256 of the origin.
@@ -65,6 +66,24 @@ impl States {
     /// The result is unknown: load again before the next decision.
     pub fn save(&self, id: &str, old: Option<&[u8]>, new: &[u8]) -> io::Result<Swap> {
         self.store.swap(&known_key(id), old, new)
+    }
+
+    /// What a mirror has vouched for, and its bytes; made durable again, as in [`States::load`].
+    ///
+    /// # Errors
+    /// The store's; a damaged record is one, too.
+    pub fn vouched(&self, id: &str) -> io::Result<(Option<Known>, Option<Vec<u8>>)> {
+        let raw = self.durable(&vouched_key(id))?;
+        let known = raw.as_deref().map(Known::parse).transpose();
+        Ok((known.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, vouched_key(id)))?, raw))
+    }
+
+    /// Replaces it; when this returns [`Swap::Done`], and only then, the mirror may sign.
+    ///
+    /// # Errors
+    /// The result is unknown.
+    pub fn vouch(&self, id: &str, old: Option<&[u8]>, new: &[u8]) -> io::Result<Swap> {
+        self.store.swap(&vouched_key(id), old, new)
     }
 
     /// Remembers a checkpoint that proves the record to be old, so that the proof outlives a restart.
@@ -152,6 +171,9 @@ impl States {
 
 fn known_key(id: &str) -> String {
     format!("state/{id}/known")
+}
+fn vouched_key(id: &str) -> String {
+    format!("state/{id}/vouched")
 }
 fn hold_key(id: &str) -> String {
     format!("state/{id}/hold")

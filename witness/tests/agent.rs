@@ -60,8 +60,8 @@ impl Agent {
 
     fn init(&self, fingerprint: &str) -> Output {
         let (dir, socket) = (self.path("w"), self.path("agent"));
-        let arguments = ["init", "--dir", text(&dir), "--name", "w.example", "--ssh-agent", text(&socket)];
-        Command::new(PROGRAM).args(arguments).args(["--agent-key", fingerprint]).output().unwrap()
+        let key = format!("ssh-agent:{}?key={fingerprint}", text(&socket));
+        Command::new(PROGRAM).args(["init", "--dir", text(&dir), "--name", "w.example", "--key", &key]).output().unwrap()
     }
 }
 

@@ -1,0 +1,86 @@
+//! What a mirror needs of a witness's state: the checkpoints whose entries it waits for, and its word that it has them.
+
+use std::sync::Arc;
+
+use store::Swap;
+use tracing::error;
+
+use super::{Failure, Slot, Watched, Witness};
+use crate::{Known, Refusal};
+
+/// Checkpoints whose entries may still be uploaded after a newer one has come.
+const MAX_PENDING: usize = 8;
+
+impl Witness {
+    /// The checkpoints whose entries may be uploaded, oldest first. All of them are durable and of one history.
+    pub(crate) async fn pending(self: &Arc<Self>, origin: &str) -> Result<Vec<Known>, Failure> {
+        let watched = self.logs.get(origin).ok_or(Refusal::UnknownLog)?;
+        self.with_slot(watched, |witness, watched, slot| {
+            let stored = witness.load(watched, slot).map_err(|_| Failure::NotSaved)?;
+            if let Some(hold) = stored.hold.clone() {
+                return Err(Refusal::Held(hold).into());
+            }
+            let newest = stored.known.clone();
+            if let Some(hold) = slot.hold.clone() {
+                return Err(Refusal::Held(hold).into());
+            }
+            if let Some(newest) = newest {
+                slot.wait_for(newest);
+            }
+            Ok(slot.pending.iter().cloned().collect())
+        })
+        .await
+    }
+
+    /// Says, by both keys, that the tree of one of the pending checkpoints is held here; the caller has made its entries durable.
+    /// `None` if the word was given for a larger tree already.
+    pub(crate) async fn vouch(self: &Arc<Self>, origin: &str, known: Known) -> Result<Option<String>, Failure> {
+        let watched = self.logs.get(origin).ok_or(Refusal::UnknownLog)?;
+        self.with_slot(watched, move |witness, watched, slot| {
+            let (before, raw) = witness.states.vouched(&watched.id).map_err(|problem| not_read(watched, &problem))?;
+            if before.as_ref().is_some_and(|before| before.tree().size > known.tree().size) {
+                return Ok(None);
+            }
+            // Two uploads of one tree may end in either order; time does not go back.
+            let next = before.clone().filter(|before| before.tree() == known.tree() && before.time > known.time).unwrap_or(known);
+            if before.as_ref() != Some(&next) {
+                let swapped = witness.states.vouch(&watched.id, raw.as_deref(), &next.encode());
+                if !matches!(swapped, Ok(Swap::Done)) {
+                    error!(origin = watched.log.origin, ?swapped, "the word could not be saved; nothing was signed");
+                    return Err(Failure::NotSaved);
+                }
+            }
+            slot.pending.retain(|pending| pending.tree().size >= next.tree().size);
+            witness.sign(watched, &next).map(Some)
+        })
+        .await
+    }
+
+    /// What was vouched for last.
+    pub(super) fn vouched(&self, watched: &Watched) -> Result<Option<Known>, Failure> {
+        Ok(self.states.vouched(&watched.id).map_err(|problem| not_read(watched, &problem))?.0)
+    }
+
+    /// The size that was vouched for last; 0 if none was.
+    pub(crate) fn vouched_size(&self, origin: &str) -> Result<u64, Failure> {
+        let watched = self.logs.get(origin).ok_or(Refusal::UnknownLog)?;
+        Ok(self.vouched(watched)?.map_or(0, |known| known.tree().size))
+    }
+}
+
+impl Slot {
+    /// Notes a durable checkpoint; of one size the newest counts. What is answered to its `add-checkpoint`: nothing yet.
+    pub(super) fn wait_for(&mut self, known: Known) -> String {
+        self.pending.retain(|pending| pending.tree().size != known.tree().size);
+        self.pending.push_back(known);
+        if self.pending.len() > MAX_PENDING {
+            self.pending.pop_front();
+        }
+        String::new()
+    }
+}
+
+fn not_read(watched: &Watched, problem: &std::io::Error) -> Failure {
+    error!(origin = watched.log.origin, %problem, "what was vouched for could not be read");
+    Failure::NotSaved
+}
