@@ -8,7 +8,7 @@ const TESSERA: &[(&str, &str)] = &[
     ("github.com/transparency-dev/tessera/cmd/experimental/mirror/posix", "tessera-mirror"),
 ];
 /// In `e2e/interop/`.
-const OURS: &[&str] = &["tesseralog", "tesserafsck", "modlog", "tlogproof", "cosignatures", "sumdb"];
+const OURS: &[&str] = &["tessera", "modlog", "tlogproof", "cosignatures", "sumdb"];
 
 /// Builds all of them into `/mnt/bin`; what is unchanged is taken from the cache.
 pub fn build(root: &Root) -> anyhow::Result<()> {

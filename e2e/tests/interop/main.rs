@@ -33,6 +33,7 @@ fn the_peers_own_programs() {
     tessera::with_our_witness(&world, &mut cases);
     witnessing::we_cosign_their_logs(&world, &mut cases);
     sigsum::with_our_witness(&world, &mut cases);
+    sigsum::their_witness(&world, &mut cases);
     proofs::both_ways(&world, &mut cases);
     sumdb::fed(&world, &mut cases);
     bastion::both_ways(&world, &mut cases);

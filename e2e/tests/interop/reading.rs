@@ -12,15 +12,15 @@ use crate::world::{LEAVES, World};
 /// Tessera's client and fsck, its mirror tool, the Go module tools, and transparency-dev's notes.
 pub fn they_read_our_log(world: &World<'_>, cases: &mut Cases) {
     let (url, key) = (world.log.url(), world.log_keys[0].encode());
-    let counted = |program: &str| {
-        let counted = world.root.tell(&[&format!("/mnt/bin/{program}"), &url, &key])?;
+    let counted = |program: &[&str]| {
+        let counted = world.root.tell(&[program, &[&url, &key]].concat())?;
         ensure!(counted.trim() == LEAVES.to_string(), "it counted {counted:?} entries");
         Ok(())
     };
-    cases.case("tessera client", "reads and proves every entry of our log", counted("tesseralog"));
-    cases.case("tessera fsck", "accepts our log", world.root.tell(&["/mnt/bin/tesserafsck", &url, &key]).map(drop));
+    cases.case("tessera client", "reads and proves every entry of our log", counted(&["/mnt/bin/tessera", "read"]));
+    cases.case("tessera fsck", "accepts our log", world.root.tell(&["/mnt/bin/tessera", "fsck", &url, &key]).map(drop));
     cases.case("tessera mirror", "copies our log, and the copy passes our fsck", copied(world));
-    cases.case("x/mod tlog", "reads and proves every entry of our log", counted("modlog"));
+    cases.case("x/mod tlog", "reads and proves every entry of our log", counted(&["/mnt/bin/modlog"]));
     cases.case("formats", "opens our checkpoint with our witness's cosignature", opened(world, &key));
 }
 

@@ -1,14 +1,9 @@
-// Command tesseralog reads a whole log with Tessera's client: checkpoint, every entry, an inclusion proof for each and a
-// consistency proof from each size. Usage: tesseralog URL VKEY
 package main
 
 import (
 	"bytes"
 	"context"
 	"fmt"
-	"log"
-	"net/url"
-	"os"
 
 	"github.com/transparency-dev/merkle/proof"
 	"github.com/transparency-dev/merkle/rfc6962"
@@ -18,25 +13,7 @@ import (
 
 var hasher = rfc6962.DefaultHasher
 
-func main() {
-	if err := run(context.Background(), os.Args[1], os.Args[2]); err != nil {
-		log.Fatal(err)
-	}
-}
-
-func run(ctx context.Context, address, vkey string) error {
-	root, err := url.Parse(address)
-	if err != nil {
-		return err
-	}
-	fetcher, err := client.NewHTTPFetcher(root, nil)
-	if err != nil {
-		return err
-	}
-	verifier, err := note.NewVerifier(vkey)
-	if err != nil {
-		return err
-	}
+func read(ctx context.Context, fetcher *client.HTTPFetcher, verifier note.Verifier) error {
 	checkpoint, _, _, err := client.FetchCheckpoint(ctx, fetcher.ReadCheckpoint, verifier, verifier.Name())
 	if err != nil {
 		return fmt.Errorf("checkpoint: %w", err)

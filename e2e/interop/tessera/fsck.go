@@ -1,11 +1,7 @@
-// Command tesserafsck runs Tessera's fsck without its display. Usage: tesserafsck URL VKEY
 package main
 
 import (
 	"context"
-	"log"
-	"net/url"
-	"os"
 
 	"github.com/transparency-dev/merkle/rfc6962"
 	"github.com/transparency-dev/tessera/api"
@@ -14,25 +10,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-func main() {
-	if err := run(context.Background(), os.Args[1], os.Args[2]); err != nil {
-		log.Fatal(err)
-	}
-}
-
-func run(ctx context.Context, address, vkey string) error {
-	root, err := url.Parse(address)
-	if err != nil {
-		return err
-	}
-	fetcher, err := client.NewHTTPFetcher(root, nil)
-	if err != nil {
-		return err
-	}
-	verifier, err := note.NewVerifier(vkey)
-	if err != nil {
-		return err
-	}
+func check(ctx context.Context, fetcher *client.HTTPFetcher, verifier note.Verifier) error {
 	return fsck.New(verifier.Name(), verifier, fetcher, leaves, fsck.Opts{N: 2}).Check(ctx)
 }
 
