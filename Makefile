@@ -6,7 +6,7 @@ SOAK_SECONDS ?= 120
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 TOOLS = cc podman runc debootstrap mmdebstrap minisign bsdtar mtree strace faketime gpgv gpg apt-ftparchive dpkg-deb python3 systemd-analyze unshare setcap curl xz zstd ip rpmbuild rpm2cpio pacman db_load ssh-agent openssl
 
-.PHONY: help build demo acceptance root-300 gate gates roots repo-states interop distros test lint unit no-std fuzz soak crash bench bench-large bench-fsck bench-verify bench-foreign bench-builder audit-large gossip rebuilds deps clean
+.PHONY: help build demo acceptance root-300 gate gates roots repo-states interop distros test lint unit no-std fuzz soak crash bench bench-large bench-fsck bench-verify bench-foreign bench-hammer bench-builder audit-large gossip rebuilds deps clean
 
 help:
 	@echo "make demo    the main job on real packages: log, witnesses, builders, verdicts"
@@ -25,6 +25,7 @@ help:
 	@echo "make bench-large  a log of ten million entries: speed, memory, restart, fsck and disk use as it grows"
 	@echo "make bench-fsck   entries a second that fsck checks, and the limit of the hash"
 	@echo "make bench-foreign  load by public generators (wrk, ab) on an open log: every answer an index of its own, no error"
+	@echo "make bench-hammer  load by Tessera's own generator on an open log; it is built in a Debian root: minutes the first time"
 	@echo "make audit-large  a log of a million signed entries audited, killed and mirrored; how fast that is"
 	@echo "make gossip  a log that lies to one client of many: contacts and time until it is convicted"
 	@echo "make rebuilds  real Debian packages built again from source, and a real rebuilderd: a quarter of an hour"
@@ -103,7 +104,7 @@ bench-fsck:
 	@$(CARGO) bench --locked -q -p tally-log --bench fsck | tee $(TARGET)/bench/fsck.json
 
 soak: build
-	SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) test --release --locked -p e2e --test soak -- --ignored --nocapture
+	SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) test --release --locked --workspace --test soak -- --ignored --nocapture
 
 crash: deps
 	TALLY_CASES=many $(CARGO) test --locked -p tally-log --test power --test faults --test injected --test disk -- --nocapture
@@ -119,6 +120,10 @@ bench-verify: deps
 bench-foreign: build
 	@.ci/deps wrk ab
 	TALLY_BIN=$(abspath $(TARGET)/release) bench/foreign.sh
+
+# HAMMER_SECONDS=20 for each of HAMMER_WRITERS="512 2000".
+bench-hammer: build
+	TALLY_BIN=$(abspath $(TARGET)/release) bench/hammer.sh
 
 # Every package that is installed here, or BUILDER_PACKAGES of them.
 bench-builder: build
