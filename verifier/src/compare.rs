@@ -1,5 +1,7 @@
 //! One attested entry against what stands at its path. Pure: what was seen and what may explain it come as arguments.
 
+use std::sync::Arc;
+
 use attest::manifest::{Attributes, Class, Entry, Node};
 use attest::predicate::{Change, Observed};
 use package::accounts::Accounts;
@@ -165,8 +167,8 @@ fn attributes(entry: &Entry, inode: &Inode, content: Option<&Content>, reasons: 
     if inode.mounted && inode.node == SeenNode::Dir {
         return Vec::new();
     }
-    let attested = State { attributes: attested.clone(), caps: entry.caps.clone().unwrap_or_default() };
-    let seen = Actual { inode, caps: content.map(|content| content.caps.as_slice()), owners: reasons.owners };
+    let attested = State { attributes: Arc::clone(attested), caps: entry.caps.clone().unwrap_or_default() };
+    let seen = Actual { inode, caps: content.map(|content| &*content.caps), owners: reasons.owners };
     let mut findings = if seen.is(&attested) { Vec::new() } else { differing(entry, &attested, &seen, reasons) };
     if content.is_some_and(|content| content.acl) {
         let why = "it has an access list, which no package carries; getfacl shows whom it lets in";
@@ -204,7 +206,8 @@ fn why_attribute(kind: Kind, attested: &State, seen: &Actual<'_>, reasons: &Reas
         Kind::Owner => "its owner or group differs",
         _ => "its capabilities differ",
     };
-    let overridden = reasons.statoverride.is_some_and(|wanted| seen.is(&State { attributes: wanted.clone(), caps: attested.caps.clone() }));
+    let overridden =
+        reasons.statoverride.is_some_and(|wanted| seen.is(&State { attributes: Arc::new(wanted.clone()), caps: attested.caps.clone() }));
     let note = if overridden { "; the local dpkg-statoverride that asks for it does not excuse it, since it adds rights" } else { "" };
     format!("{what}, and neither builders nor the policy explain it{note}")
 }
@@ -216,20 +219,20 @@ fn explanation(attested: &State, seen: &Actual<'_>, reasons: &Reasons<'_>) -> Op
         return Some("as builders observed after installing the package".to_owned());
     }
     let allowed = |allowed: &Allowed| State {
-        attributes: Attributes { mode: allowed.mode, uname: allowed.owner.clone(), gname: allowed.group.clone() },
+        attributes: Arc::new(Attributes { mode: allowed.mode, uname: allowed.owner.clone(), gname: allowed.group.clone() }),
         caps: allowed.caps.clone(),
     };
     if reasons.allowed.iter().map(allowed).any(|state| seen.is(&state)) {
         return Some("as the policy allows".to_owned());
     }
-    let wanted = State { attributes: reasons.statoverride?.clone(), caps: attested.caps.clone() };
+    let wanted = State { attributes: Arc::new(reasons.statoverride?.clone()), caps: attested.caps.clone() };
     (seen.is(&wanted) && wanted.adds_no_rights(attested)).then(|| "a local dpkg-statoverride that adds no rights".to_owned())
 }
 
 /// Mode, owner and capabilities of one path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct State {
-    attributes: Attributes,
+    attributes: Arc<Attributes>,
     caps: Vec<u8>,
 }
 
@@ -246,7 +249,7 @@ impl State {
             Some(caps) => crate::config::decode_hex(caps)?,
             None => self.caps.clone(),
         };
-        Some(Self { attributes: Attributes { mode, uname, gname }, caps })
+        Some(Self { attributes: Arc::new(Attributes { mode, uname, gname }), caps })
     }
 
     /// Whether nobody can do more than under `before`: no new setuid, setgid or writers, owner root or the old one, and no other
@@ -260,7 +263,7 @@ impl State {
 
 impl std::fmt::Display for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Attributes { mode, uname, gname } = &self.attributes;
+        let Attributes { mode, uname, gname } = &*self.attributes;
         write!(f, "mode {mode:04o} {uname}:{gname}{}", show_caps(&self.caps))
     }
 }
@@ -279,7 +282,7 @@ impl Actual<'_> {
     }
 
     fn differing_kinds(&self, state: &State) -> Vec<Kind> {
-        let Attributes { mode, uname, gname } = &state.attributes;
+        let Attributes { mode, uname, gname } = &*state.attributes;
         // A link's own mode is always 0777 and means nothing.
         let mode = matches!(self.inode.node, SeenNode::Link(_)) || *mode == self.inode.mode;
         let owner = is_account(uname, self.inode.uid, |name| self.owners.user_id(name))
@@ -401,7 +404,8 @@ mod tests {
     fn state(text: &str) -> State {
         let words: Vec<&str> = text.split(' ').collect();
         let mode = u32::from_str_radix(words[0], 8).unwrap();
-        State { attributes: Attributes { mode, uname: words[1].into(), gname: words[2].into() }, caps: Vec::new() }
+        let attributes = Attributes { mode, uname: words[1].into(), gname: words[2].into() };
+        State { attributes: Arc::new(attributes), caps: Vec::new() }
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Making a manifest from entries in any order, and the rules that hold between lines.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::collections::btree_map::Entry as Slot;
+use std::sync::Arc;
 
 use tlog::Hash;
 
@@ -39,7 +41,7 @@ impl ManifestBuilder {
         &mut self,
         path: &[u8],
         node: Node,
-        attributes: Attributes,
+        attributes: impl Into<Arc<Attributes>>,
         class: Class,
         caps: Option<Vec<u8>>,
     ) -> Result<(), ManifestError> {
@@ -47,6 +49,7 @@ impl ManifestBuilder {
         if path.is_empty() {
             return if node == Node::Dir { Ok(()) } else { Err(ManifestError::Conflict) };
         }
+        let attributes = attributes.into();
         check_attributes(&attributes)?;
         let entry = Entry { path, node, attributes: Some(attributes), class, caps, hardlink: None };
         if !entry.is_consistent() {
@@ -137,16 +140,18 @@ impl Groups {
 pub(super) fn read_entries(mut text: &[u8], entries: &mut Vec<Entry>) -> Result<(), ManifestError> {
     let mut directories: Vec<Vec<u8>> = Vec::new();
     let mut groups: Vec<usize> = Vec::new();
+    let mut attributes = BTreeSet::new();
     while !text.is_empty() {
         let number = entries.len() + 2;
         let (line, rest) = split_line(text).ok_or(ManifestError::BadLine(number))?;
-        let entry = parse_line(line).ok_or(ManifestError::BadLine(number))?;
+        let mut entry = parse_line(line).ok_or(ManifestError::BadLine(number))?;
         if entries.last().is_none_or(|last| last.path >= entry.path) || !has_parent(&mut directories, &entry) {
             return Err(ManifestError::BadOrder(number));
         }
         join_group(&mut groups, &entry, entries.len())
             .filter(|first| is_same_file(entries, *first, &entry))
             .ok_or(ManifestError::BadLine(number))?;
+        entry.attributes = entry.attributes.map(|own| shared(&mut attributes, own));
         entries.push(entry);
         text = rest;
     }
@@ -161,6 +166,15 @@ pub(super) fn read_entries(mut text: &[u8], entries: &mut Vec<Entry>) -> Result<
         Some(first) => Err(ManifestError::BadLine(first + 2)),
         None => Ok(()),
     }
+}
+
+/// The same attributes as kept for an earlier entry, where one had them.
+fn shared(known: &mut BTreeSet<Arc<Attributes>>, own: Arc<Attributes>) -> Arc<Attributes> {
+    if let Some(earlier) = known.get(&own) {
+        return Arc::clone(earlier);
+    }
+    known.insert(Arc::clone(&own));
+    own
 }
 
 /// The index of the first member of the entry's group (its own, if it opens the next group or has none).

@@ -1,6 +1,7 @@
 //! One line of a manifest: escapes, keywords in their fixed order, tags.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use tlog::Hash;
 
@@ -17,7 +18,7 @@ impl Entry {
     pub fn encode(&self) -> String {
         let mut line = self.escaped_path();
         line.push_str(self.node.type_keyword());
-        if let Some(Attributes { mode, uname, gname }) = &self.attributes {
+        if let Some(Attributes { mode, uname, gname }) = self.attributes.as_deref() {
             let _ = write!(line, " mode=0{mode:03o} uname={uname} gname={gname}");
         }
         match &self.node {
@@ -106,7 +107,8 @@ fn read(line: &str) -> Option<Entry> {
     }
     let attributes = match (fields.mode, fields.uname, fields.gname) {
         (Some(mode), Some(uname), Some(gname)) if is_mode(mode) && is_owner(uname) && is_owner(gname) => {
-            Some(Attributes { mode: u32::from_str_radix(mode, 8).ok()?, uname: uname.to_owned(), gname: gname.to_owned() })
+            let mode = u32::from_str_radix(mode, 8).ok()?;
+            Some(Arc::new(Attributes { mode, uname: uname.to_owned(), gname: gname.to_owned() }))
         }
         (None, None, None) => None,
         _ => return None,

@@ -16,6 +16,7 @@ pub use build::ManifestBuilder;
 pub use line::{device_number, escape_path, is_escaped_path, is_escaped_target, is_mode, is_owner, parse_line, unescape, unescape_path};
 
 use std::fmt;
+use std::sync::Arc;
 
 use tlog::{Hash, InclusionProof, Tree, hash_leaf};
 
@@ -124,8 +125,8 @@ pub struct Entry {
     pub path: Vec<u8>,
     /// What is there.
     pub node: Node,
-    /// Permissions and owner; absent exactly for [`Class::Implied`].
-    pub attributes: Option<Attributes>,
+    /// Permissions and owner; absent exactly for [`Class::Implied`]. A package has few different ones, which its entries share.
+    pub attributes: Option<Arc<Attributes>>,
     /// How strictly it binds.
     pub class: Class,
     /// The raw value of `security.capability`, if the package carries one.
@@ -151,7 +152,9 @@ impl Manifest {
         if root != ROOT_LINE.as_bytes() {
             return Err(ManifestError::BadHeader);
         }
-        let mut entries = vec![Entry::implied(Vec::new())];
+        // Exactly as many as there will be: a machine has a hundred thousand of them in memory at once.
+        let mut entries = Vec::with_capacity(1 + lines(rest).count());
+        entries.push(Entry::implied(Vec::new()));
         build::read_entries(rest, &mut entries)?;
         Ok(Self { package, entries })
     }

@@ -77,7 +77,7 @@ fn modified(entry: &Entry, found: &Found, after: &Tree) -> Observed {
         (Node::Dir, Kind::Dir) | (Node::Char(_), Kind::Char) | (Node::Block(_), Kind::Block) | (Node::Fifo, Kind::Fifo) => {}
         _ => describe_content(&mut observed, found),
     }
-    if let Some(Attributes { mode, uname, gname }) = &entry.attributes {
+    if let Some(Attributes { mode, uname, gname }) = entry.attributes.as_deref() {
         let is_link = matches!(found.kind, Kind::Link(_));
         observed.mode = (!is_link && *mode != found.mode).then(|| octal(found.mode));
         observed.uname = Some(after.database.user(found.uid)).filter(|found| found != uname);
