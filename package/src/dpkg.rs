@@ -19,8 +19,8 @@ pub use alternatives::{Alternative, Choice};
 pub use config::PathFilters;
 pub(crate) use config::matches;
 pub use error::DpkgError;
-pub(crate) use index::Owners;
 pub use index::{Aliases, Located};
+pub(crate) use index::{Lists, Owners};
 pub(crate) use lock::holder;
 pub use lock::{LockHolder, lock_holder};
 pub use status::{Installed, InstalledConffile, State, Status, Want, parse_status};
@@ -72,9 +72,10 @@ impl Database {
 
     /// The packages whose lists put something at this real path (relative, raw bytes), diversions and aliases applied.
     pub fn owners_of(&self, path: &[u8]) -> impl Iterator<Item = &Installed> {
-        let files = || self.packages.iter().map(|package| (package.name.as_str(), package.files.as_slice()));
-        let owners = self.owners.get_or_init(|| Owners::new(files(), &self.diversions, &self.aliases));
-        owners.of(&self.aliases.canonical(path)).iter().filter_map(|at| self.packages.get(*at))
+        let package = |at: usize| self.packages.get(at).map(|package| (package.name.as_str(), &package.files));
+        let lists = Lists { packages: &package, diversions: &self.diversions, aliases: &self.aliases };
+        let owners = self.owners.get_or_init(|| Owners::new(lists));
+        owners.of(&self.aliases.canonical(path), lists).into_iter().filter_map(|at| self.packages.get(at))
     }
 
     /// Where the file that the package ships as `path` stands on this root.

@@ -4,7 +4,8 @@
 
 use crate::alpmdb::{self, AlpmdbError, NoExtract};
 use crate::apkdb::{self, ApkdbError};
-use crate::dpkg::{self, Aliases, Diversion, DpkgError, Owners, StatOverride};
+use crate::dpkg::{self, Aliases, Diversion, DpkgError, Lists, Owners, StatOverride};
+use crate::paths::Paths;
 use crate::root::{Root, RootError};
 use crate::rpm::FileState;
 use crate::rpmdb::{self, RpmdbError};
@@ -54,7 +55,7 @@ pub struct Installed {
     /// How far its installation went.
     pub state: State,
     /// The paths below the root that it is said to have put there.
-    pub files: Vec<Vec<u8>>,
+    pub files: Paths,
 }
 
 /// Everything read from one root.
@@ -155,9 +156,10 @@ impl Database {
     /// The packages whose lists put something at this real path, diversions and aliases applied.
     pub fn owners_of(&self, path: &[u8]) -> impl Iterator<Item = &Installed> {
         // Made when somebody asks: where all is as it should be nobody does.
-        let files = || self.packages.iter().map(|package| (package.name.as_str(), package.files.as_slice()));
-        let owners = self.owners.get_or_init(|| Owners::new(files(), &self.diversions, &self.aliases));
-        owners.of(&self.aliases.canonical(path)).iter().filter_map(|at| self.packages.get(*at))
+        let package = |at: usize| self.packages.get(at).map(|package| (package.name.as_str(), &package.files));
+        let lists = Lists { packages: &package, diversions: &self.diversions, aliases: &self.aliases };
+        let owners = self.owners.get_or_init(|| Owners::new(lists));
+        owners.of(&self.aliases.canonical(path), lists).into_iter().filter_map(|at| self.packages.get(at))
     }
 
     fn without_packages(aliases: Aliases) -> Self {
@@ -248,7 +250,7 @@ fn of_alpm(package: alpmdb::InstalledAlpm) -> Installed {
         branch: None,
         header: None,
         state: State::Installed,
-        files,
+        files: files.into_iter().collect(),
     }
 }
 
@@ -263,7 +265,7 @@ fn of_apk(package: apkdb::InstalledApk, branch: Option<&str>) -> Installed {
         branch: branch.map(str::to_owned),
         header: None,
         state: if broken { State::Unfinished("broken".to_owned()) } else { State::Installed },
-        files,
+        files: files.into_iter().collect(),
     }
 }
 

@@ -16,6 +16,7 @@ pub mod dpkg;
 mod hashing;
 pub mod installed;
 pub mod owner;
+pub mod paths;
 pub mod payload;
 pub mod release;
 pub mod repository;

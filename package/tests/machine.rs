@@ -101,7 +101,7 @@ fn owners_agree_with_dpkg_search() {
     let mut asked = 0;
     for package in database.packages.iter().filter(|package| package.status.is_installed()).step_by(25) {
         let Some(path) = package.files.iter().rev().find(|path| !path.contains(&b'*')) else { continue };
-        let shown = format!("/{}", String::from_utf8(path.clone()).unwrap());
+        let shown = format!("/{}", String::from_utf8(path.to_vec()).unwrap());
         let found = text(Command::new("dpkg-query").args(["-S", &shown]).env("LC_ALL", "C"));
         let line = found.lines().find(|line| !line.starts_with("diversion") && line.ends_with(&shown)).unwrap();
         let expected: BTreeSet<String> = line.rsplit_once(": ").unwrap().0.split(", ").map(str::to_owned).collect();

@@ -1,9 +1,11 @@
 //! Where files really stand, and whose they are: diversions and merged directories.
 
 use super::{Diversion, DpkgError};
+use crate::paths::Paths;
 use crate::root::{FileKind, Root};
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 
 /// Top-level directories that are links into `usr` (`bin` -> `usr/bin`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -53,30 +55,60 @@ impl Aliases {
     }
 }
 
-/// Real paths to the numbers of the packages that put something there.
+/// Which packages put something at which real path: an index over their lists, since another copy of a hundred thousand paths would be
+/// the largest part of what is kept.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Owners {
-    places: HashMap<Vec<u8>, Vec<usize>>,
+    state: RandomState,
+    /// Sorted: the hash of a place, the package's number, the path's number in its list.
+    index: Vec<(u32, u32, u32)>,
+}
+
+/// What an index is over: it is asked with the same that it was made of.
+#[derive(Clone, Copy)]
+pub(crate) struct Lists<'a> {
+    pub packages: &'a dyn Fn(usize) -> Option<(&'a str, &'a Paths)>,
+    pub diversions: &'a [Diversion],
+    pub aliases: &'a Aliases,
 }
 
 impl Owners {
-    /// `packages`: names and paths, numbered from 0.
-    pub fn new<'a>(packages: impl Iterator<Item = (&'a str, &'a [Vec<u8>])>, diversions: &[Diversion], aliases: &Aliases) -> Self {
-        let diverted: HashMap<&[u8], &Diversion> = diversions.iter().map(|diversion| (diversion.from.as_slice(), diversion)).collect();
-        let mut places: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
-        for (number, (name, files)) in packages.enumerate() {
-            for path in files {
-                let moved = diverted.get(path.as_slice()).filter(|diversion| applies(diversion, name));
-                let place = aliases.canonical(moved.map_or(path, |diversion| &diversion.to)).into_owned();
-                places.entry(place).or_default().push(number);
+    pub fn new(lists: Lists<'_>) -> Self {
+        let state = RandomState::new();
+        let diverted: HashMap<&[u8], &Diversion> =
+            lists.diversions.iter().map(|diversion| (diversion.from.as_slice(), diversion)).collect();
+        let mut index = Vec::new();
+        for (number, (name, paths)) in (0..).map_while(|number| Some((number, (lists.packages)(number as usize)?))) {
+            for (at, path) in (0..).zip(paths.iter()) {
+                let moved = diverted.get(path).filter(|diversion| applies(diversion, name));
+                let place = lists.aliases.canonical(moved.map_or(path, |diversion| &diversion.to));
+                index.push((short(&state, &place), number, at));
             }
         }
-        Self { places }
+        index.shrink_to_fit();
+        index.sort_unstable();
+        Self { state, index }
     }
 
-    pub fn of(&self, path: &[u8]) -> &[usize] {
-        self.places.get(path).map_or(&[], Vec::as_slice)
+    /// The numbers of the packages that put something at a canonical path, rising.
+    pub fn of(&self, path: &[u8], lists: Lists<'_>) -> Vec<usize> {
+        let hash = short(&self.state, path);
+        let start = self.index.partition_point(|(other, _, _)| *other < hash);
+        let candidates = self.index[start..].iter().take_while(|(other, _, _)| *other == hash);
+        let puts = |(_, package, at): &(u32, u32, u32)| {
+            let (name, paths) = (lists.packages)(*package as usize)?;
+            let place = locate(paths.at(*at as usize)?, name, lists.diversions, lists.aliases).path;
+            (place == path).then_some(*package as usize)
+        };
+        let mut owners: Vec<usize> = candidates.filter_map(puts).collect();
+        owners.dedup();
+        owners
     }
+}
+
+/// Half of a hash: what has the same is compared.
+fn short(state: &RandomState, path: &[u8]) -> u32 {
+    (state.hash_one(path) >> 32) as u32
 }
 
 pub(super) fn locate<'a>(path: &[u8], package: &str, diversions: &'a [Diversion], aliases: &Aliases) -> Located<'a> {

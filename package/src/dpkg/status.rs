@@ -3,6 +3,7 @@
 use super::{DATABASE, DpkgError, FILE, parse_list};
 use crate::control::{MultiArch, is_architecture, is_package_name};
 use crate::deb822::{self, Paragraph};
+use crate::paths::Paths;
 use crate::root::Root;
 
 /// A package as the database describes it.
@@ -21,7 +22,7 @@ pub struct Installed {
     /// Its configuration files with the digests that were shipped.
     pub conffiles: Vec<InstalledConffile>,
     /// Its paths below the root as its list names them (no leading slash), without the root itself.
-    pub files: Vec<Vec<u8>>,
+    pub files: Paths,
     /// The list file is absent, so `files` says nothing.
     pub list_missing: bool,
 }
@@ -180,7 +181,7 @@ fn read_single(root: &Root, directory: &str, name: &[u8]) -> Result<Option<Insta
     let list = format!("{file}.md5sums");
     match root.read(list.as_bytes(), FILE)? {
         None => package.list_missing = true,
-        Some(content) => package.files = parse_md5sums(&content, &list)?,
+        Some(content) => package.files = parse_md5sums(&content, &list)?.into_iter().collect(),
     }
     Ok(Some(package))
 }
@@ -191,7 +192,7 @@ fn read_list(root: &Root, package: &mut Installed) -> Result<(), DpkgError> {
     let (first, second) = if package.multi_arch == MultiArch::Same { (qualified, plain) } else { (plain, qualified) };
     for file in [first, second] {
         if let Some(content) = root.read(file.as_bytes(), FILE)? {
-            package.files = parse_list(&content, &file)?;
+            package.files = parse_list(&content, &file)?.into_iter().collect();
             return Ok(());
         }
     }
@@ -227,7 +228,7 @@ fn parse_package(paragraph: &Paragraph<'_>, assumed: Option<Status>) -> Result<O
         multi_arch,
         status,
         conffiles: parse_conffiles(paragraph)?,
-        files: Vec::new(),
+        files: Paths::default(),
         list_missing: false,
     }))
 }
