@@ -20,6 +20,7 @@ use std::time::Instant;
 use attest::manifest::{Attributes, Class, ManifestBuilder, Node};
 use attest::{Manifest, Purl};
 use aws_lc_rs::digest::{SHA256, digest};
+use package::dpkg::{Diversion, parse_diversions};
 use serde_json::json;
 use tlog::Hash;
 use world::World;
@@ -27,8 +28,9 @@ use world::World;
 fn main() {
     let mut world = World::new();
     let mut files = Files::default();
+    let diversions = parse_diversions(&fs::read("/var/lib/dpkg/diversions").unwrap_or_default(), "diversions").expect("diversions");
     for package in installed() {
-        let Some((purl, manifest)) = claimed(&package, &mut files) else { continue };
+        let Some((purl, manifest)) = claimed(&package, &diversions, &mut files) else { continue };
         for builder in ["builder-1", "builder-2"] {
             world.claim(builder, &purl, &manifest);
         }
@@ -154,13 +156,15 @@ fn lines(package: &Package, end: &str) -> BTreeSet<Vec<u8>> {
 }
 
 /// What a package would claim if it had shipped its files as they are now.
-fn claimed(package: &Package, files: &mut Files) -> Option<(Purl, Manifest)> {
+fn claimed(package: &Package, diversions: &[Diversion], files: &mut Files) -> Option<(Purl, Manifest)> {
     let (paths, conffiles) = (lines(package, ".list"), lines(package, ".conffiles"));
     let mut builder = ManifestBuilder::new(Hash::digest(format!("{}_{}", package.name, package.version).as_bytes()));
     for path in &paths {
         let class = if conffiles.contains(path) { Class::Config } else { Class::Fixed };
         // Directories, and links to them in a merged /usr, become implied parents.
-        let Some((node, attributes, caps)) = entry(path, files) else { continue };
+        let moved = diversions.iter().find(|moved| moved.from == path[1..] && moved.by.as_deref() != Some(&package.name));
+        let place = moved.map_or_else(|| path.clone(), |moved| [b"/", moved.to.as_slice()].concat());
+        let Some((node, attributes, caps)) = entry(&place, files) else { continue };
         builder.push(&path[1..], node, attributes, class, caps).ok()?;
     }
     let purl = Purl::deb("debian", &package.name, &package.version, &package.architecture).ok()?;

@@ -1,7 +1,7 @@
 //! Hashing many files: each is read once, in constant memory, by several threads.
 
 use std::os::fd::BorrowedFd;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use rustix::fs::{Stat, fgetxattr, flistxattr};
@@ -35,7 +35,7 @@ pub struct Content {
     /// SHA-256 of all bytes.
     pub digest: [u8; 32],
     /// The raw `security.capability` attribute; empty if there is none.
-    pub caps: Vec<u8>,
+    pub caps: Box<[u8]>,
     /// Whether it has an access list beyond its mode.
     pub acl: bool,
 }
@@ -61,23 +61,24 @@ impl Progress for Silent {
 #[must_use]
 pub fn hash_all(root: BorrowedFd<'_>, jobs: &[Job<'_>], threads: usize, progress: &dyn Progress) -> Vec<Outcome> {
     let (order, large) = plan(jobs);
-    let pool = Pool { root, jobs, order: &order, large, next: Mutex::new(0), progress };
-    let mut results: Vec<Option<Outcome>> = Vec::new();
-    results.resize_with(jobs.len(), || None);
+    // Each outcome goes to its place at once: there are as many of them as files on the machine.
+    let mut outcomes: Vec<OnceLock<Outcome>> = Vec::new();
+    outcomes.resize_with(jobs.len(), OnceLock::new);
+    let pool = Pool { root, jobs, outcomes: &outcomes, order: &order, large, next: Mutex::new(0), progress };
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(|| pool.work())).collect();
-        for worker in workers {
-            let done = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            done.into_iter().for_each(|(index, outcome)| results[index] = Some(outcome));
-        }
+        workers.into_iter().for_each(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
     });
-    results.into_iter().map(|result| result.unwrap_or_else(|| Outcome::Unreadable("was not read".to_owned()))).collect()
+    let unread = || Outcome::Unreadable("was not read".to_owned());
+    outcomes.into_iter().map(|outcome| outcome.into_inner().unwrap_or_else(unread)).collect()
 }
 
 /// What the threads share.
 struct Pool<'a> {
     root: BorrowedFd<'a>,
     jobs: &'a [Job<'a>],
+    /// For each job, set once.
+    outcomes: &'a [OnceLock<Outcome>],
     order: &'a [usize],
     /// How many of the first are large.
     large: usize,
@@ -86,18 +87,17 @@ struct Pool<'a> {
 }
 
 impl Pool<'_> {
-    fn work(&self) -> Vec<(usize, Outcome)> {
+    fn work(&self) {
         let mut buffer = vec![0; BUFFER];
         let mut directories = Directories::new(self.root);
-        let mut done = Vec::new();
         while let Some(part) = self.take() {
             for index in part {
                 let job = &self.jobs[*index];
-                done.push((*index, hash_one(&mut directories, job, &mut buffer)));
+                // Set by nobody else: every index stands in the order once.
+                let _ = self.outcomes[*index].set(hash_one(&mut directories, job, &mut buffer));
                 self.progress.done(job.inode.stamp.size());
             }
         }
-        done
     }
 
     /// The next jobs: one, as long as they are large.
@@ -166,19 +166,19 @@ fn is_same(stat: &Stat, inode: &Inode) -> bool {
 }
 
 /// Capabilities and the presence of an access list. One call for the many files that have neither.
-fn attributes(fd: &std::os::fd::OwnedFd) -> Result<(Vec<u8>, bool), Errno> {
+fn attributes(fd: &std::os::fd::OwnedFd) -> Result<(Box<[u8]>, bool), Errno> {
     let mut names = [0_u8; 4096];
     let length = match flistxattr(fd, &mut names) {
-        Err(Errno::NOTSUP) => return Ok((Vec::new(), false)),
+        Err(Errno::NOTSUP) => return Ok((Box::default(), false)),
         length => length?,
     };
     let has = |wanted: &[u8]| names[..length].split(|byte| *byte == 0).any(|name| name == wanted);
     let caps = if has(b"security.capability") {
         let mut value = [0_u8; 256];
         let length = fgetxattr(fd, c"security.capability", &mut value)?;
-        value[..length].to_vec()
+        value[..length].into()
     } else {
-        Vec::new()
+        Box::default()
     };
     Ok((caps, has(b"system.posix_acl_access")))
 }
@@ -221,7 +221,7 @@ mod tests {
         let seen = look(root.as_fd(), &names.iter().map(String::as_str).collect::<Vec<_>>());
         for (outcome, size) in hash_all(root.as_fd(), &jobs(&seen), 2, &Silent).into_iter().zip(sizes) {
             let digest = *tlog::Hash::digest(&vec![7; size]).as_bytes();
-            assert_eq!(outcome, Outcome::Read(Content { digest, caps: Vec::new(), acl: false }), "{size}");
+            assert_eq!(outcome, Outcome::Read(Content { digest, caps: Box::default(), acl: false }), "{size}");
         }
     }
 
