@@ -11,6 +11,19 @@ pub fn compare_debian(a: &str, b: &str) -> Ordering {
     compare_numbers(a.epoch, b.epoch).then_with(|| compare_part(a.upstream, b.upstream)).then_with(|| compare_part(a.revision, b.revision))
 }
 
+/// Compares two packages' versions by the rules of their type; `None` if they are of different ones.
+#[must_use]
+pub fn compare(a: &Purl, b: &Purl) -> Option<Ordering> {
+    let with_epoch = |purl: &Purl| format!("{}:{}", purl.epoch().unwrap_or("0"), purl.version());
+    match (a.kind(), b.kind()) {
+        ("deb", "deb") => Some(compare_debian(a.version(), b.version())),
+        ("rpm", "rpm") => Some(compare_rpm(&with_epoch(a), &with_epoch(b))),
+        ("alpm", "alpm") => Some(compare_rpm(a.version(), b.version())),
+        ("apk", "apk") => Some(compare_apk(a.version(), b.version())),
+        _ => None,
+    }
+}
+
 /// Whether the package's version is at least `from` and below `before`, by the rules of its type. Bounds of rpm packages carry the epoch as
 /// `epoch:version-release`; without one it is 0.
 #[must_use]
@@ -231,6 +244,17 @@ mod tests {
         for odd in ["", "x", "1_", "1_5", "1_new", "1-rx", "1B"] {
             assert_eq!(compare_apk(odd, "0-r0"), Ordering::Less, "{odd}");
         }
+    }
+
+    #[test]
+    fn packages_of_one_type_have_an_order() {
+        let purl = |text: &str| Purl::parse(text).unwrap();
+        let order = |a: &str, b: &str| compare(&purl(a), &purl(b));
+        assert_eq!(order("pkg:deb/debian/a@1.0~rc1?arch=all", "pkg:deb/debian/a@1.0?arch=all"), Some(Ordering::Less));
+        assert_eq!(order("pkg:rpm/suse/a@1-1?arch=x86_64&epoch=1", "pkg:rpm/suse/a@2-1?arch=x86_64"), Some(Ordering::Greater));
+        assert_eq!(order("pkg:alpm/arch/a@1:2-1?arch=any", "pkg:alpm/arch/a@3-1?arch=any"), Some(Ordering::Greater));
+        assert_eq!(order("pkg:apk/alpine/a@1.2-r9?arch=x86", "pkg:apk/alpine/a@1.10-r0?arch=x86"), Some(Ordering::Less));
+        assert_eq!(order("pkg:deb/debian/a@1?arch=all", "pkg:apk/alpine/a@1?arch=x86"), None);
     }
 
     /// rpm's own cases of `rpmvercmp`.

@@ -108,6 +108,8 @@ pub enum Kind {
     Superseded,
     /// The package is not fully installed.
     PackageState,
+    /// A newer version is attested than the one that is installed.
+    Outdated,
     /// A warning that too few members of the security team have signed yet.
     Unconfirmed,
     /// A finding that the administrator has accepted.
@@ -118,7 +120,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, worst first within each class.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::Modified,
         Self::Missing,
         Self::Mode,
@@ -154,6 +156,7 @@ impl Kind {
         Self::EndAnnounced,
         Self::Superseded,
         Self::PackageState,
+        Self::Outdated,
         Self::Unconfirmed,
         Self::Accepted,
         Self::AcceptUnused,
@@ -198,6 +201,7 @@ impl Kind {
             Self::EndAnnounced => "end-announced",
             Self::Superseded => "superseded",
             Self::PackageState => "package-state",
+            Self::Outdated => "outdated",
             Self::Unconfirmed => "unconfirmed-warning",
             Self::Accepted => "accepted",
             Self::AcceptUnused => "accept-unused",
@@ -225,7 +229,7 @@ impl Kind {
             | Self::Unowned => Class::Unknown,
             Self::ModifiedConfig | Self::NotInstalled | Self::NoVerify | Self::AmbiguousPackage => Class::Explained,
             Self::Explained | Self::Rebuilt | Self::EndAnnounced | Self::Superseded | Self::PackageState => Class::Explained,
-            Self::Unconfirmed | Self::Accepted | Self::AcceptUnused => Class::Explained,
+            Self::Outdated | Self::Unconfirmed | Self::Accepted | Self::AcceptUnused => Class::Explained,
         }
     }
 }

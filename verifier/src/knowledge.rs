@@ -191,6 +191,11 @@ impl Knowledge {
         self.by_subject.get(subject).map_or(&[], Vec::as_slice)
     }
 
+    /// Everything that is spoken about.
+    pub fn subjects(&self) -> impl Iterator<Item = &str> {
+        self.by_subject.keys().map(String::as_str)
+    }
+
     /// The claims about a package, by package file.
     #[must_use]
     pub fn claims(&self, purl: &Purl) -> Vec<PackageClaims> {

@@ -32,6 +32,7 @@ pub mod knowledge;
 pub mod manifests;
 pub mod merge;
 pub mod metrics;
+pub mod outdated;
 pub mod parallel;
 pub mod progress;
 pub mod rebuilt;

@@ -129,9 +129,48 @@ fn counts(text: &mut String, report: &Report) {
             search.unowned, search.files
         );
     }
+    outdated(text, report);
+    gate(text, report);
     let refused = if counts.refused == 0 { String::new() } else { format!(", {} of them do not count", counts.refused) };
     let _ = writeln!(text, "  proofs        {} entries verified{refused}", counts.leaves);
     let _ = writeln!(text, "  completeness  {}", report.completeness);
+}
+
+/// The packages that are behind, in one line.
+fn outdated(text: &mut String, report: &Report) {
+    let names: Vec<&str> = report.outdated().filter_map(|finding| finding.package.as_deref()?.split(' ').next()).collect();
+    if !names.is_empty() {
+        let _ = writeln!(text, "  outdated      newer versions are attested of {}", first(&names));
+    }
+}
+
+/// Whether package managers ask before they install, and what came without being judged.
+fn gate(text: &mut String, report: &Report) {
+    let line = match &report.gate {
+        None => return,
+        Some(Err(why)) => format!("its memory cannot be read: {why}"),
+        Some(Ok(watch)) => {
+            let asked = |(manager, asked): &(&str, Option<String>)| {
+                format!("{manager} {}; ", asked.as_deref().map_or_else(|| "never asked".to_owned(), |time| format!("last asked at {time}")))
+            };
+            let unjudged: Vec<&str> = watch.unjudged.iter().map(String::as_str).collect();
+            let past = match (unjudged.len(), watch.has_begun) {
+                (_, false) => "what came past it is not known: tally gate status".to_owned(),
+                (0, true) => "nothing came past it".to_owned(),
+                (count, true) => format!("{count} came past it: {} (next: tally gate status)", first(&unjudged)),
+            };
+            let does = if watch.enforces { "refuses" } else { "warns" };
+            format!("{does}; {}{past}", watch.hooks.iter().map(asked).collect::<String>())
+        }
+    };
+    let _ = writeln!(text, "  gate          {}", printable(line.as_bytes()));
+}
+
+/// As many names as a line takes.
+fn first(names: &[&str]) -> String {
+    let more = names.len().saturating_sub(SCREEN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", names[..names.len().min(SCREEN)].join(", "))
 }
 
 /// One finding: what, where, why, who says so, and what to do next.
@@ -144,6 +183,7 @@ pub fn finding(text: &mut String, finding: &Finding, next: Option<&str>) {
     if let (Some(expected), Some(found)) = (&finding.expected, &finding.found) {
         let (one, other) = match finding.kind {
             Kind::BuilderConflict | Kind::Dissent => ("one says ", "the other"),
+            Kind::Outdated => ("newest:  ", "here:    "),
             Kind::RolledBack | Kind::PackageState => ("expected:", "found:   "),
             _ => ("attested:", "found:   "),
         };
@@ -185,7 +225,7 @@ pub fn next(finding: &Finding) -> Option<String> {
         Kind::Unattested | Kind::TooFewBuilders => Some("tally sync, or ask a builder to attest it".to_owned()),
         Kind::TooFewRebuilders => Some("tally sync, or ask a rebuilder to build it again".to_owned()),
         Kind::BuilderConflict | Kind::Dissent => Some(format!("tally verify --verbose {name}, and tell the log's foundation")),
-        Kind::Warned => Some(format!("apt-get install --only-upgrade {name}")),
+        Kind::Warned | Kind::Outdated => Some(format!("apt-get install --only-upgrade {name}")),
         Kind::EndOfLife | Kind::Superseded => Some("replace it, or move to a release that is maintained".to_owned()),
         Kind::SourceUnknown => Some("tally sync, or ask a builder to state its source".to_owned()),
         Kind::Unowned => Some(format!("find out who put it there: ls -l {}", quote(std::str::from_utf8(finding.path.as_deref()?).ok()?))),

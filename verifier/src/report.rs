@@ -118,6 +118,11 @@ impl Report {
     }
 
     /// How often each kind was found.
+    /// Packages of which a newer version is attested.
+    pub fn outdated(&self) -> impl Iterator<Item = &Finding> {
+        self.all().filter(|finding| finding.kind == Kind::Outdated)
+    }
+
     #[must_use]
     pub fn tally(&self) -> BTreeMap<Kind, usize> {
         let mut tally = BTreeMap::new();
@@ -199,6 +204,7 @@ mod tests {
         ];
         for (expected, kinds) in rows {
             for kind in kinds {
+                    Kind::Superseded,
                 assert_eq!(status(&[*kind]), expected, "{kind}");
             }
         }

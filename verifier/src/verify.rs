@@ -26,6 +26,7 @@ use crate::expect::{self, Expected};
 use crate::finding::{Class as Severity, Finding, Kind, printable};
 use crate::hash::{Outcome, Progress};
 use crate::head;
+use crate::outdated;
 use crate::parallel;
 use crate::rebuilt;
 use crate::report::{Counts, Report};
@@ -137,6 +138,7 @@ pub fn verify(
     findings.extend(incomplete);
     let mut report = Report {
         command: "verify",
+    findings.extend(outdated::find(&subjects, sources.knowledge, sources.rules.builders));
         target: target(request),
         time: request.now,
         head: Some(head::describe(sources.knowledge, policy, sources.rules, request.now)),
