@@ -92,6 +92,7 @@ pub fn check(setup: &Setup, paths: &[PathBuf], offline: bool) -> Result<Report, 
         findings,
         earlier: None,
     };
+        gate: None,
     report.sort();
     Ok(report)
 }

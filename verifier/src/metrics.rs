@@ -41,6 +41,15 @@ fn of_report(text: &mut String, report: &Report) {
     let packages: Vec<(String, u64)> = packages.iter().map(|(state, count)| (format!("{{state=\"{state}\"}}"), *count as u64)).collect();
     gauge(text, "tally_packages", "Packages in the database, those judged, and those attested by enough builders.", &borrowed(&packages));
     gauge(text, "tally_bytes_hashed", "Bytes of files that were hashed.", &[("", counts.bytes)]);
+    if let Some(Ok(watch)) = &report.gate {
+        gauge(text, "tally_gate_enforces", "1 if the gate refuses packages, 0 if it warns of them.", &[("", watch.enforces.into())]);
+        gauge(
+            text,
+            "tally_gate_unjudged",
+            "Packages that are installed and that the gate never let through.",
+            &[("", watch.unjudged.len() as u64)],
+        );
+    }
     if let Some(head) = &report.head {
         gauge(text, "tally_checkpoint_entries", "Entries of the log under the checkpoint.", &[("", head.size)]);
         if let Some(fresh) = head.fresh {

@@ -285,6 +285,10 @@ pub fn to_json(report: &Report) -> Value {
         "packages": { "installed": report.counts.installed, "judged": report.counts.judged, "attested": report.counts.attested },
         "files": { "hashed": report.counts.hashed, "bytes": report.counts.bytes, "other": report.counts.nodes },
         "unowned": report.counts.search.map(|search| json!({ "looked_at": search.files, "without_owner": search.unowned })),
+        "gate": report.gate.as_ref().map(|gate| match gate {
+            Ok(watch) => watch.json(),
+            Err(why) => json!({ "error": why }),
+        }),
         "entries": { "verified": report.counts.leaves, "not_counting": report.counts.refused },
         "counts": tally,
         "since": report.earlier.as_ref().map(|earlier| json!({

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::finding::{Class, Finding, Kind};
 
 /// The tree head that the verdict rests on.
+use crate::gate::status::Watch;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     /// Which log.
@@ -87,6 +88,8 @@ pub struct Report {
 
 impl Report {
     /// Sorts the findings: by class, then kind, then package and path.
+    /// What the gate of this machine has seen, where there is one; or why that cannot be told.
+    pub gate: Option<Result<Watch, String>>,
     pub fn sort(&mut self) {
         self.findings.sort_by(|a, b| {
             let key = |finding: &Finding| (finding.kind.class(), finding.kind);
@@ -151,6 +154,7 @@ mod tests {
         report.status()
     }
 
+            gate: None,
     #[test]
     fn each_row_of_the_table() {
         let rows: [(u8, &[Kind]); 6] = [

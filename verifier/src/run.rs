@@ -13,8 +13,8 @@ use crate::audit::{Plan, Request as AuditRequest};
 use crate::cache::Cache;
 use crate::check;
 use crate::cli::{
-    AdviseCommand, AuditArgs, AuditCommand, BundleCommand, Cli, Command, ExplainArgs, ExportFormat, Format, GateCommand, OutputArgs,
-    ProofCommand, SetupCommand, SyncArgs, TeamCommand,
+    AdviseCommand, AuditArgs, AuditCommand, BundleCommand, CheckArgs, Cli, Command, ExplainArgs, ExportFormat, Format, GateCommand,
+    OutputArgs, ProofCommand, SetupCommand, SyncArgs, TeamCommand,
 };
 use crate::config::Config;
 use crate::daily;
@@ -199,7 +199,10 @@ pub fn verified(setup: &Setup, root: &Path, asked: Asked<'_>, progress: &dyn Pro
     let Asked { selection, expect, unowned } = asked;
     let request = Request { root, selection, expect, now, threads: threads(), coverage: &coverage, unowned };
     let ground = ground?;
-    let verified = verify(&ground, &request, &sources, &setup.policy, &setup.accept, progress)?;
+    let watch = (selection == Selection::All && root == Path::new("/")).then(|| ground.watch(&setup.config.state)).flatten();
+    let request = Request { root, selection, expect, now: time::now(), threads: threads(), coverage: &coverage, unowned };
+    let mut verified = verify(&ground, &request, &sources, &setup.policy, &setup.accept, progress)?;
+    verified.report.gate = watch;
     // The process ends soon; giving this back piece by piece would take a twentieth of the run.
     std::mem::forget(ground);
     Ok((verified, knowledge))

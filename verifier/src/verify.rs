@@ -169,6 +169,7 @@ struct Run<'a> {
     diversions: HashMap<&'a [u8], &'a Diversion>,
     /// Statoverrides by canonical path.
     overrides: HashMap<Vec<u8>, Attributes>,
+        gate: None,
     /// Diverted-from places that are to be guarded: diversion, and the attested entry that it moved away.
     guards: BTreeMap<Vec<u8>, &'a Diversion>,
     /// Packages that were not asked for, looked up when a difference might be theirs.

@@ -264,3 +264,54 @@ fn systemd_accepts_the_units() {
     assert_eq!(heads(&["--remove"]).status, 0);
     assert_eq!(fs::read_dir(&units).unwrap().count(), 0);
 }
+
+/// This machine, as far as its packages and the settings of apt go, is the small root's.
+#[test]
+fn the_report_about_this_machine_tells_of_its_gate() {
+    let (world, root) = fresh();
+    let database = root.path().join("var/lib/dpkg");
+    let with = |settings: &str, arguments: &[&str]| {
+        let script = format!(
+            "mount --bind {} /var/lib/dpkg && mount -t tmpfs none /etc/apt/apt.conf.d && {settings} && exec \"$@\"",
+            database.display()
+        );
+        world.tally_by(&["unshare", "-m", "sh", "-c", &script, "sh"], arguments)
+    };
+    let hooked = "touch /etc/apt/apt.conf.d/80tallystick";
+    let gate = |settings: &str| with(settings, &["verify", "--all", "--json"]).json()["gate"].clone();
+    assert_eq!(gate("true"), serde_json::Value::Null, "there is none");
+    let begins = gate(hooked);
+    assert_eq!(
+        (&begins["began"], &begins["hooks"][0]["manager"], &begins["hooks"][0]["asked"]),
+        (&false.into(), &"apt".into(), &().into())
+    );
+    assert_eq!(with(hooked, &["gate", "status", "--seen"]).status, 0);
+    assert_eq!(gate(hooked)["unjudged"], serde_json::json!([]));
+    // One that came past it, and a run of the hook.
+    let known = world.path("cache-state/known");
+    let text = fs::read_to_string(&known).unwrap();
+    let kept: Vec<&str> = text.lines().filter(|line| !line.starts_with("taker ")).collect();
+    fs::write(&known, kept.join("\n") + "\n").unwrap();
+    let record = "{\"schema\":1,\"time\":\"2026-11-21T15:04:05Z\",\"manager\":\"apt\",\"decision\":\"passed\"}\n";
+    fs::write(world.path("cache-state/gate.jsonl"), record).unwrap();
+    let past = gate(hooked);
+    let unjudged: Vec<&str> = past["unjudged"].as_array().unwrap().iter().filter_map(|package| package.as_str()).collect();
+    assert!(unjudged.len() == 1 && unjudged[0].starts_with("taker "), "{past}");
+    let metrics = world.path("gate.prom");
+    let text = with(hooked, &["verify", "--all", "--metrics", metrics.to_str().unwrap()]);
+    let line = format!(
+        "  gate          warns; apt last asked at 2026-11-21T15:04:05Z; 1 came past it: {} (next: tally gate status)\n",
+        unjudged[0]
+    );
+    assert!(text.stdout.contains(&line), "{text:?}");
+    let metrics = fs::read_to_string(metrics).unwrap();
+    assert!(metrics.contains("\ntally_gate_unjudged 1\n") && metrics.contains("\ntally_gate_enforces 0\n"), "{metrics}");
+    fs::write(world.path("cache-state/enforce"), "").unwrap();
+    assert_eq!(gate(hooked)["enforces"], true);
+    // Another root has no gate of this machine, and a memory that cannot be read is told.
+    assert_eq!(world.verify(root.path()).json()["gate"], serde_json::Value::Null);
+    fs::remove_file(&known).unwrap();
+    fs::create_dir(&known).unwrap();
+    assert!(gate(hooked)["error"].is_string());
+    assert!(with(hooked, &["verify", "--all"]).stdout.contains("gate          its memory cannot be read"));
+}

@@ -253,6 +253,7 @@ fn the_json_report_has_the_fields_of_the_page() {
             "unowned",
             "entries",
             "counts",
+            "gate",
             "since",
             "findings",
         ];

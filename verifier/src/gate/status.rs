@@ -32,24 +32,56 @@ pub fn run(config: &Path, args: &StatusArgs) -> Result<u8, Failure> {
         println!("everything that is installed is known from now on");
         return Ok(exit::CLEAN);
     }
-    let has_begun = state.known().map_err(failed)?.is_some();
-    let unjudged = unjudged(&setup, &args.root)?;
-    let records = state.records().map_err(failed)?;
-    let enforces = state.enforces().map_err(failed)?;
-    let hooks: Vec<(&str, Option<String>)> =
-        managers::hooked(&args.root).into_iter().map(|manager| (manager, last(&records, manager))).collect();
+    let watch = Watch::look(&state, &args.root, &installed(&args.root)?).map_err(failed)?;
     if args.json {
-        let hooks: Vec<Value> = hooks.iter().map(|(manager, asked)| json!({ "manager": manager, "asked": asked })).collect();
-        println!("{}", json!({ "schema": 1, "enforces": enforces, "hooks": hooks, "began": has_begun, "unjudged": unjudged }));
+        println!("{}", watch.json());
     } else {
-        println!("{}", if enforces { "packages are refused where the policy says so" } else { "packages are only warned of" });
-        for (manager, asked) in &hooks {
+        println!("{}", if watch.enforces { "packages are refused where the policy says so" } else { "packages are only warned of" });
+        for (manager, asked) in &watch.hooks {
             let asked = asked.as_deref().map_or_else(|| "was never asked".to_owned(), |time| format!("was last asked at {time}"));
             println!("{manager:<8} has a hook, which {asked}");
         }
-        print!("{}", told(&unjudged, has_begun));
+        print!("{}", told(&watch.unjudged, watch.has_begun));
     }
-    Ok(if unjudged.is_empty() { exit::CLEAN } else { exit::UNKNOWN })
+    Ok(if watch.unjudged.is_empty() { exit::CLEAN } else { exit::UNKNOWN })
+}
+
+/// What the gate has seen, and what it has not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// Whether packages are refused, or only warned of.
+    pub enforces: bool,
+    /// The package managers that have a hook, and when each last asked.
+    pub hooks: Vec<(&'static str, Option<String>)>,
+    /// Whether it is known what was there before the gate.
+    pub has_begun: bool,
+    /// What is installed and was never let through.
+    pub unjudged: Vec<String>,
+}
+
+impl Watch {
+    fn look(state: &State, root: &Path, installed: &BTreeSet<String>) -> io::Result<Self> {
+        let (known, records) = (state.known()?, state.records()?);
+        let hooks = managers::hooked(root).into_iter().map(|manager| (manager, last(&records, manager))).collect();
+        let unjudged = known.as_ref().map(|known| installed.difference(known).cloned().collect()).unwrap_or_default();
+        Ok(Self { enforces: state.enforces()?, hooks, has_begun: known.is_some(), unjudged })
+    }
+
+    /// For the report about this machine; `None` where there is no gate.
+    ///
+    /// # Errors
+    /// If the gate's memory cannot be read.
+    pub fn of_this_machine(state: &Path, database: &Database) -> io::Result<Option<Self>> {
+        let watch = Self::look(&State::new(state), Path::new("/"), &packages(database))?;
+        Ok(Some(watch).filter(|watch| watch.has_begun || !watch.hooks.is_empty()))
+    }
+
+    /// One object.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let hooks: Vec<Value> = self.hooks.iter().map(|(manager, asked)| json!({ "manager": manager, "asked": asked })).collect();
+        json!({ "schema": 1, "enforces": self.enforces, "hooks": hooks, "began": self.has_begun, "unjudged": self.unjudged })
+    }
 }
 
 fn told(unjudged: &[String], has_begun: bool) -> String {
@@ -120,10 +152,14 @@ pub fn begin(root: &Path, state: &Path) -> Option<String> {
 fn installed(root: &Path) -> Result<BTreeSet<String>, Failure> {
     let opened = Root::open(root).map_err(VerifyError::Root)?;
     match Database::open(&opened) {
-        Ok(database) => Ok(database.packages.iter().map(identity).collect()),
+        Ok(database) => Ok(packages(&database)),
         Err(DatabaseError::None) => Ok(BTreeSet::new()),
         Err(error) => Err(VerifyError::Database(error).into()),
     }
+}
+
+fn packages(database: &Database) -> BTreeSet<String> {
+    database.packages.iter().map(identity).collect()
 }
 
 /// As [`crate::archive::Archive::identity`] spells it.

@@ -92,6 +92,7 @@ pub fn report(setup: &Setup, locals: Vec<Local>, name: Option<&str>, offline: bo
         counts,
         findings: judged.iter().flat_map(|judged| judged.findings.clone()).chain(general).collect(),
         earlier: None,
+        gate: None,
     };
     report.sort();
     Ok((judged, report))

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use super::VerifyError;
 use crate::finding::{Finding, Kind};
+use crate::gate::status::Watch;
 use crate::survey::open_root;
 
 /// A root that is to be judged.
@@ -34,6 +35,12 @@ impl Ground {
         let top = open_root(path).map_err(|error| VerifyError::Open(path.display().to_string(), error))?;
         let is_elsewhere = is_elsewhere(&top).unwrap_or(false);
         Ok(Self { top, database: Database::open(&root)?, accounts: Accounts::open(&root)?, is_elsewhere, unseen })
+    }
+
+    /// What the gate of this machine has seen and what came past it, where there is one.
+    #[must_use]
+    pub fn watch(&self, state: &Path) -> Option<Result<Watch, String>> {
+        Watch::of_this_machine(state, &self.database).map_err(|error| error.to_string()).transpose()
     }
 }
 
