@@ -87,12 +87,13 @@ pub fn check(setup: &Setup, paths: &[PathBuf], offline: bool) -> Result<Report, 
             attested,
             leaves: knowledge.leaves(),
             refused: knowledge.refused().len(),
+            subjects: checked.iter().filter_map(Checked::subject).collect(),
             ..Counts::default()
         },
         findings,
         earlier: None,
-    };
         gate: None,
+    };
     report.sort();
     Ok(report)
 }
@@ -127,6 +128,11 @@ pub fn look_up<'a>(setup: &Setup, log: &LogClient, checked: impl Iterator<Item =
 }
 
 impl Checked {
+    /// What a statement calls it; one that is no package is a finding, and nobody's subject.
+    fn subject(&self) -> Option<(String, tlog::Hash)> {
+        self.package.as_ref().ok().map(|package| (package.to_string(), package.sha256))
+    }
+
     /// The package URLs under which it may be attested.
     #[must_use]
     pub fn purls(&self, namespaces: &[String]) -> Vec<Purl> {

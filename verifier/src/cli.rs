@@ -37,7 +37,7 @@ pub enum Command {
     Sync(SyncArgs),
     /// Judge what is installed; never uses the network
     #[command(
-        after_help = "Examples:\n  tally verify --all\n  tally verify coreutils openssh-server\n  tally verify --all --root /mnt --json\n  tally verify --all --unowned\n  tally verify --all --since-last --quiet --metrics /var/lib/prometheus/node-exporter/tally.prom"
+        after_help = "Examples:\n  tally verify --all\n  tally verify coreutils openssh-server\n  tally verify --all --root /mnt --json\n  tally verify --all --unowned\n  tally verify --all --statement host1.vsa.json --sign host1.key\n  tally verify --all --since-last --quiet --metrics /var/lib/prometheus/node-exporter/tally.prom"
     )]
     Verify(VerifyArgs),
     /// Judge downloaded package files before they are installed
@@ -138,6 +138,9 @@ pub struct VerifyArgs {
     /// Send the findings to the system's log, too, as --jsonl prints them
     #[arg(long, value_name = "SOCKET", num_args = 0..=1, default_missing_value = "/dev/log")]
     pub syslog: Option<PathBuf>,
+    /// What to hand to others
+    #[command(flatten)]
+    pub statement: StatementArgs,
     /// Never open a socket (verify never does; the flag says so to readers of scripts)
     #[arg(long)]
     pub offline: bool,
@@ -161,6 +164,29 @@ pub struct OutputArgs {
     /// Say nothing where the exit status is 0, or with --since-last where nothing is new
     #[arg(long, short)]
     pub quiet: bool,
+}
+
+/// A verdict for others.
+#[derive(Clone, Debug, Args)]
+pub struct StatementArgs {
+    /// Also write the verdict into this file as an in-toto statement, for others to rely on
+    #[arg(long, value_name = "FILE")]
+    pub statement: Option<PathBuf>,
+    /// The statement's predicate
+    #[arg(long, value_name = "PREDICATE", default_value = "vsa", requires = "statement")]
+    pub predicate: PredicateArg,
+    /// Sign it with this key file (tally proof verdict and every DSSE tool verify it)
+    #[arg(long, value_name = "KEY", requires = "statement")]
+    pub sign: Option<PathBuf>,
+}
+
+/// The predicates of a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum PredicateArg {
+    /// SLSA's Verification Summary
+    Vsa,
+    /// in-toto's Simple Verification Result
+    Svr,
 }
 
 impl OutputArgs {
@@ -204,6 +230,9 @@ pub struct CheckArgs {
     /// How to report
     #[command(flatten)]
     pub output: OutputArgs,
+    /// What to hand to others
+    #[command(flatten)]
+    pub statement: StatementArgs,
 }
 
 /// `tally explain`.
@@ -253,6 +282,20 @@ pub enum ProofCommand {
         /// The witness policy; that of the configuration if not given
         #[arg(long, value_name = "FILE")]
         policy: Option<PathBuf>,
+    },
+    /// Verify what tally verify --statement FILE --sign KEY made, and tell it
+    #[command(
+        after_help = "Example:\n  tally proof verdict host1.vsa.json --key host1.example/tally+1a2b3c4d+AQ… --max-age 2d\n\nExit status: the one that the verdict speaks of; 3 if it is older, 1 if none of the keys signed it"
+    )]
+    Verdict {
+        /// The signed statement
+        file: PathBuf,
+        /// A verifier key that may sign it; can be given several times
+        #[arg(long, required = true, value_name = "VKEY")]
+        key: Vec<String>,
+        /// How old it may be, such as 2d
+        #[arg(long, value_name = "SPAN")]
+        max_age: Option<String>,
     },
 }
 

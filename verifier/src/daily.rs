@@ -18,6 +18,7 @@ use crate::progress::Bar;
 use crate::report::{Earlier, Report};
 use crate::run::{Asked, print, verified};
 use crate::setup::Setup;
+use crate::verdict::{self, Wanted};
 use crate::verify::{Selection, Verified};
 use crate::{cache, metrics, syslog, time};
 
@@ -26,6 +27,7 @@ use crate::{cache, metrics, syslog, time};
 /// # Errors
 /// If there is no verdict. That monitoring or the system's log could not be told is said on standard error, and changes no status.
 pub fn run(config: &Path, args: &VerifyArgs) -> Result<u8, Failure> {
+    let wanted = Config::load(config).ok().map(|config| Wanted::open(&args.statement, &config)).transpose()?.flatten();
     let mut result = Setup::load(config).and_then(|setup| judge(&setup, args));
     let memory = Config::load(config).map(|config| Memory::new(&config.state, &args.root)).ok().filter(|_| args.since_last);
     let ids = result.as_ref().map(ids).unwrap_or_default();
@@ -40,6 +42,7 @@ pub fn run(config: &Path, args: &VerifyArgs) -> Result<u8, Failure> {
         told("the system's log", socket, syslog::send(socket, &report));
     }
     let status = print(&report, args.output)?;
+    let status = wanted.map_or(status, |wanted| verdict::status(status, wanted.write(&report)));
     // What could not be told is new the next time, too.
     if let Some(memory) = memory {
         told("the memory of this run", &memory.path, memory.keep(report.time, ids));
@@ -60,7 +63,7 @@ fn judge(setup: &Setup, args: &VerifyArgs) -> Result<Report, Failure> {
     let watch = args.output.format() == Format::Text && !args.output.quiet && io::stderr().is_terminal();
     let progress: &dyn Progress = if watch { &bar } else { &Silent };
     let asked = Asked { selection, expect: &expect, unowned: args.unowned };
-    let (Verified { report, subjects }, knowledge) = verified(setup, &args.root, asked, progress)?;
+    let (Verified { report, subjects, .. }, knowledge) = verified(setup, &args.root, asked, progress)?;
     bar.finish();
     std::mem::forget((subjects, knowledge));
     Ok(report)

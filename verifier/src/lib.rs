@@ -50,6 +50,7 @@ pub mod sync;
 pub mod syslog;
 pub mod time;
 pub mod unlogged;
+pub mod verdict;
 pub mod verify;
 pub mod views;
 pub mod walk;

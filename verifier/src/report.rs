@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use tlog::Hash;
+
 use crate::finding::{Class, Finding, Kind};
+use crate::gate::status::Watch;
 
 /// The tree head that the verdict rests on.
-use crate::gate::status::Watch;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     /// Which log.
@@ -39,6 +41,8 @@ pub struct Counts {
     pub leaves: usize,
     /// Leaves that were verified but do not count (unknown keys, out of scope, compromised).
     pub refused: usize,
+    /// Name and SHA-256 of what was judged, for a statement of the verdict; empty where there is none.
+    pub subjects: Vec<(String, Hash)>,
     /// The search for what no package owns, if it was asked for.
     pub search: Option<Search>,
 }
@@ -84,12 +88,12 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// What was found before already, if that was asked for.
     pub earlier: Option<Earlier>,
+    /// What the gate of this machine has seen, where there is one; or why that cannot be told.
+    pub gate: Option<Result<Watch, String>>,
 }
 
 impl Report {
     /// Sorts the findings: by class, then kind, then package and path.
-    /// What the gate of this machine has seen, where there is one; or why that cannot be told.
-    pub gate: Option<Result<Watch, String>>,
     pub fn sort(&mut self) {
         self.findings.sort_by(|a, b| {
             let key = |finding: &Finding| (finding.kind.class(), finding.kind);
@@ -120,12 +124,12 @@ impl Report {
         self.status() != crate::exit::CLEAN && (self.earlier.is_none() || self.told() > 0)
     }
 
-    /// How often each kind was found.
     /// Packages of which a newer version is attested.
     pub fn outdated(&self) -> impl Iterator<Item = &Finding> {
         self.all().filter(|finding| finding.kind == Kind::Outdated)
     }
 
+    /// How often each kind was found.
     #[must_use]
     pub fn tally(&self) -> BTreeMap<Kind, usize> {
         let mut tally = BTreeMap::new();
@@ -150,11 +154,11 @@ mod tests {
             counts: Counts::default(),
             findings,
             earlier: None,
+            gate: None,
         };
         report.status()
     }
 
-            gate: None,
     #[test]
     fn each_row_of_the_table() {
         let rows: [(u8, &[Kind]); 6] = [
@@ -198,6 +202,7 @@ mod tests {
                     Kind::NoVerify,
                     Kind::AmbiguousPackage,
                     Kind::PackageState,
+                    Kind::Outdated,
                     Kind::EndAnnounced,
                     Kind::Superseded,
                     Kind::Accepted,
@@ -208,7 +213,6 @@ mod tests {
         ];
         for (expected, kinds) in rows {
             for kind in kinds {
-                    Kind::Superseded,
                 assert_eq!(status(&[*kind]), expected, "{kind}");
             }
         }

@@ -33,6 +33,7 @@ use crate::story;
 use crate::subject::Sources;
 use crate::sync::Syncer;
 use crate::time;
+use crate::verdict::Wanted;
 use crate::verify::{Ground, Request, Selection, Verified, verify};
 use crate::views::{Place, Seen, Views};
 
@@ -84,6 +85,7 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Bundle(BundleCommand::Export { file }) => export(&Setup::load(&cli.config)?, &file),
         Command::Bundle(BundleCommand::Import { source }) => import(&Setup::load(&cli.config)?, &source),
         Command::Proof(ProofCommand::Verify { proof, entry, policy }) => prove(&cli.config, policy, &proof, &entry),
+        Command::Proof(ProofCommand::Verdict { file, key, max_age }) => verdict(&file, &key, max_age.as_deref()),
         Command::Roles(command) => crate::roles::run(&Setup::load(&cli.config)?, &command),
         Command::Repo(command) => crate::repo::run(&Setup::load(&cli.config)?, &command),
         Command::Advise(TeamCommand::Say(command)) => advise(&Setup::load(&cli.config)?, &command),
@@ -95,6 +97,23 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
             Ok(exit::CLEAN)
         }
     }
+}
+
+fn check(setup: &Setup, args: &CheckArgs) -> Result<u8, Failure> {
+    let wanted = Wanted::open(&args.statement, &setup.config)?;
+    let report = check::check(setup, &args.files, args.offline)?;
+    let status = print(&report, args.output)?;
+    Ok(wanted.map_or(status, |wanted| crate::verdict::status(status, wanted.write(&report))))
+}
+
+fn verdict(file: &Path, keys: &[String], max_age: Option<&str>) -> Result<u8, Failure> {
+    let span = |text: &str| time::parse_span(text).ok_or_else(|| Failure::Usage(format!("--max-age {text} is not a span such as 2d")));
+    crate::verdict::read::read(file, &parse_keys(keys)?, max_age.map(span).transpose()?, time::now())
+}
+
+fn parse_keys(keys: &[String]) -> Result<Vec<VerifierKey>, Failure> {
+    let parse = |text: &String| VerifierKey::parse(text).map_err(|error| Failure::Usage(format!("--key {text}: {error}")));
+    keys.iter().map(parse).collect()
 }
 
 fn threads() -> usize {
@@ -371,8 +390,7 @@ fn audit(setup: &Setup, args: &AuditArgs) -> Result<u8, Failure> {
 }
 
 fn evidence(file: &Path, keys: &[String]) -> Result<u8, Failure> {
-    let parse = |text: &String| VerifierKey::parse(text).map_err(|error| Failure::Usage(format!("--key {text}: {error}")));
-    let keys: Vec<VerifierKey> = keys.iter().map(parse).collect::<Result<_, _>>()?;
+    let keys = parse_keys(keys)?;
     let bytes = client::cli::read_limited(file, Evidence::MAX_BYTES as u64)?;
     let evidence = Evidence::parse(&bytes).map_err(|_| Failure::Unproven(format!("{}: not an evidence file", file.display())))?;
     evidence.verify(&keys).map_err(|error| Failure::Unproven(format!("{}: {}", file.display(), unproven(error))))?;

@@ -17,6 +17,15 @@ pub fn format(seconds: u64) -> String {
     format!("{}T{:02}:{:02}:{:02}Z", day::format(seconds / 86_400), rest / 3600, rest / 60 % 60, rest % 60)
 }
 
+/// The inverse of [`format`]; `None` for any other spelling.
+#[must_use]
+pub fn parse(text: &str) -> Option<u64> {
+    let (date, clock) = text.strip_suffix('Z')?.split_once('T')?;
+    let [hours, minutes, seconds] = clock.split(':').map(|part| part.parse::<u64>().ok()).collect::<Option<Vec<_>>>()?.try_into().ok()?;
+    let time = parse_date(date)?.checked_add(hours.checked_mul(3600)?)?.checked_add(minutes.checked_mul(60)?)?.checked_add(seconds)?;
+    (format(time) == text).then_some(time)
+}
+
 /// The first second of a day given as `2026-11-21`; `None` for anything else, dates that do not exist included.
 #[must_use]
 pub fn parse_date(text: &str) -> Option<u64> {

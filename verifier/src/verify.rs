@@ -35,6 +35,7 @@ use crate::subject::{Sources, Subject, Variant};
 use crate::survey::{Resolver, Seen};
 
 /// Why there is no verdict.
+use crate::verdict;
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     /// The root cannot be read.
@@ -316,6 +317,7 @@ fn assess(selected: &[&Installed], database: &Database, sources: &Sources<'_>, t
 /// A diversion moves everyone's file but that of the package that made it.
 fn applies(diversion: &Diversion, package: &str) -> bool {
     diversion.by.as_deref() != Some(package)
+            subjects: vec![verdict::installed(self.subjects)],
 }
 
 fn maker(diversion: &Diversion) -> String {
