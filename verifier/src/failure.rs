@@ -134,7 +134,7 @@ impl Failure {
             Self::Advise(_) => "tally advise --help shows examples; the key must be one of the security team's, see specs/roles.md",
             Self::Verify(VerifyError::Busy(_)) => "wait until it has ended, then verify again",
             Self::Verify(VerifyError::NotInstalled(_)) => "tally verify --all judges everything that is installed",
-            Self::Verify(VerifyError::NoOwner(_)) => "only files of packages can be explained",
+            Self::Verify(VerifyError::Nothing(_)) => "is the path spelled right? tally verify --all lists files that are missing",
             Self::Verify(_) => "is the path right, and can it be read?",
             Self::Gate(_) => "see specs/gate.md; to go on nevertheless, once: tally gate allow --once --reason WHY",
             Self::Install(_) => "tally setup --help shows examples; nothing was changed",

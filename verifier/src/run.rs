@@ -45,7 +45,7 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
     match cli.command {
         Command::Sync(args) => sync(&Setup::load(&cli.config)?, &args),
         Command::Verify(args) => daily::run(&cli.config, &args),
-        Command::Check(args) => print(&check::check(&Setup::load(&cli.config)?, &args.files, args.offline)?, args.output),
+        Command::Check(args) => check(&Setup::load(&cli.config)?, &args),
         Command::Gate(GateCommand::Apt) => gate::apt::run(&cli.config),
         Command::Gate(GateCommand::Dnf) => gate::dnf::run(&cli.config),
         Command::Gate(GateCommand::Dnf5) => gate::dnf::run_actions(&cli.config),
@@ -216,10 +216,9 @@ pub fn verified(setup: &Setup, root: &Path, asked: Asked<'_>, progress: &dyn Pro
     let now = time::now();
     let sources = Sources { knowledge: &knowledge, manifests: &manifests, rules: &setup.rules, namespaces: &namespaces, now };
     let Asked { selection, expect, unowned } = asked;
-    let request = Request { root, selection, expect, now, threads: threads(), coverage: &coverage, unowned };
     let ground = ground?;
     let watch = (selection == Selection::All && root == Path::new("/")).then(|| ground.watch(&setup.config.state)).flatten();
-    let request = Request { root, selection, expect, now: time::now(), threads: threads(), coverage: &coverage, unowned };
+    let request = Request { root, selection, expect, now, threads: threads(), coverage: &coverage, unowned };
     let mut verified = verify(&ground, &request, &sources, &setup.policy, &setup.accept, progress)?;
     verified.report.gate = watch;
     // The process ends soon; giving this back piece by piece would take a twentieth of the run.
@@ -228,9 +227,15 @@ pub fn verified(setup: &Setup, root: &Path, asked: Asked<'_>, progress: &dyn Pro
 }
 
 fn explain(setup: &Setup, args: &ExplainArgs) -> Result<u8, Failure> {
-    let path = args.path.as_os_str().as_encoded_bytes().to_vec();
+    // Without doubled slashes and one at the end.
+    let path: PathBuf = args.path.components().collect();
+    let path = path.as_os_str().as_encoded_bytes().to_vec();
     if !path.starts_with(b"/") {
         return Err(Failure::Usage(format!("{} is not an absolute path", args.path.display())));
+    }
+    // Links in between may lead anywhere, so that nobody can say what is meant.
+    if args.path.components().any(|part| part == std::path::Component::ParentDir) {
+        return Err(Failure::Usage(format!("{} leads back by ..; write it without", args.path.display())));
     }
     let asked = Asked { selection: Selection::Path(path.clone()), expect: &[], unowned: false };
     let (mut verified, knowledge) = verified(setup, &args.root, asked, &Silent)?;

@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 use attest::Predicate;
 use attest::judge::{Leaf, PackageClaims, rebuilds_for};
 
-use crate::compare::describe;
+use crate::compare::{describe, describe_seen};
 use crate::finding::printable;
 use crate::knowledge::Knowledge;
 use crate::rebuilt;
 use crate::subject::{Subject, Variant, attested};
-use crate::verify::Verified;
+use crate::time;
+use crate::verify::{Stranger, Verified};
 
 /// Owner, claims, builders, where the package file came from, checkpoint; the differences follow in the report.
 #[must_use]
@@ -19,12 +20,32 @@ pub fn tell(verified: &Verified, knowledge: &Knowledge, path: &[u8]) -> String {
     for subject in &verified.subjects {
         owner(&mut text, subject, knowledge, path);
     }
+    if let Some(found) = &verified.stranger {
+        stranger(&mut text, found);
+    }
     if let Some(head) = &verified.report.head {
         let witnesses: Vec<&str> = head.witnesses.keys().map(String::as_str).collect();
         let _ = writeln!(text, "  proven under  {} with {} entries, root {}", printable(head.origin.as_bytes()), head.size, head.root);
         let _ = writeln!(text, "  cosigned by   {}", printable(witnesses.join(", ").as_bytes()));
     }
     text
+}
+
+/// What no package owns.
+fn stranger(text: &mut String, found: &Stranger) {
+    let Stranger { inode, content, owners: (user, group), leads_to, below } = found;
+    let _ = writeln!(text, "  belongs to    no package");
+    let _ = writeln!(text, "  found         {}, mode {:04o} {user}:{group}", describe_seen(&inode.node, content.as_ref()), inode.mode);
+    let changed = u64::try_from(inode.stamp.modified()).map_or_else(|_| "before 1970".to_owned(), time::format);
+    let _ = writeln!(text, "  modified      {changed}, by its own word");
+    if let Some(end) = leads_to {
+        let _ = writeln!(text, "  leads to      /{}", printable(end));
+    }
+    if let Some((directory, owners)) = below {
+        let (first, more) = (owners.first().map_or("", String::as_str), owners.len().saturating_sub(1));
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let _ = writeln!(text, "  it is in      /{}, which {first}{more} ships", printable(directory));
+    }
 }
 
 fn owner(text: &mut String, subject: &Subject, knowledge: &Knowledge, path: &[u8]) {

@@ -4,11 +4,13 @@ mod ground;
 mod guard;
 mod places;
 mod settle;
+mod stranger;
 mod unowned;
 
 pub use ground::Ground;
+pub use stranger::Stranger;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -33,9 +35,9 @@ use crate::report::{Counts, Report};
 use crate::scene::{Claimed, Scene, Spots};
 use crate::subject::{Sources, Subject, Variant};
 use crate::survey::{Resolver, Seen};
+use crate::verdict;
 
 /// Why there is no verdict.
-use crate::verdict;
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     /// The root cannot be read.
@@ -56,9 +58,9 @@ pub enum VerifyError {
     /// A package that was asked for is not in the database.
     #[error("no package {0} is installed")]
     NotInstalled(String),
-    /// A path that was asked for is in no package's list.
-    #[error("no installed package owns {0}")]
-    NoOwner(String),
+    /// A path that was asked for is in no package's list, and nothing is there.
+    #[error("nothing is at {0}, and no installed package owns it")]
+    Nothing(String),
 }
 
 /// What is to be judged.
@@ -96,6 +98,8 @@ pub struct Verified {
     pub report: Report,
     /// What was judged.
     pub subjects: Vec<Subject>,
+    /// The one path that was asked for, if no package owns it.
+    pub stranger: Option<Stranger>,
 }
 
 /// Judges a root.
@@ -110,11 +114,13 @@ pub fn verify(
     accept: &Accept,
     progress: &dyn Progress,
 ) -> Result<Verified, VerifyError> {
-    let only = match &request.selection {
+    let place = match &request.selection {
         Selection::Path(path) => Some(Resolver::new(ground.top.as_fd()).canonical(path.strip_prefix(b"/").unwrap_or(path)).into_owned()),
         _ => None,
     };
-    let selected = select(&ground.database, &request.selection, only.as_deref())?;
+    let selected = select(&ground.database, &request.selection, place.as_deref())?;
+    let Some(selected) = selected else { return stranger::explain(ground, request, sources, policy, accept, place.unwrap_or_default()) };
+    let only = place.map(|place| BTreeSet::from([place]));
     let (subjects, mut findings) = assess(&selected, &ground.database, sources, request.threads);
     let mut run = Run::new(ground, sources, request, &subjects, only);
     let spots = run.places();
@@ -132,14 +138,29 @@ pub fn verify(
         findings.extend(found);
     }
     findings.extend(ground.unseen.clone());
+    findings.extend(outdated::find(&subjects, sources.knowledge, sources.rules.builders));
     findings.extend(expect::compare_if_given(request.expect, &ground.database));
+    let report = report(request, sources, policy, accept, Judged { counts, findings, unread });
+    Ok(Verified { report, subjects, stranger: None })
+}
+
+/// What judging gave.
+struct Judged {
+    counts: Counts,
+    findings: Vec<Finding>,
+    /// See [`Run::unread`].
+    unread: Option<usize>,
+}
+
+/// The report, with what the head says about time.
+fn report(request: &Request<'_>, sources: &Sources<'_>, policy: &Policy, accept: &Accept, judged: Judged) -> Report {
+    let Judged { counts, mut findings, unread } = judged;
     findings.extend(head::freshness(sources.knowledge, policy, sources.rules, request.now));
     findings.extend(head::expiry(sources.knowledge, request.now));
     let (completeness, incomplete) = head::completeness(sources.knowledge, sources.rules, unread, request.now);
     findings.extend(incomplete);
     let mut report = Report {
         command: "verify",
-    findings.extend(outdated::find(&subjects, sources.knowledge, sources.rules.builders));
         target: target(request),
         time: request.now,
         head: Some(head::describe(sources.knowledge, policy, sources.rules, request.now)),
@@ -148,9 +169,10 @@ pub fn verify(
         counts,
         findings: accept.apply(findings, request.now, request.selection == Selection::All),
         earlier: None,
+        gate: None,
     };
     report.sort();
-    Ok(Verified { report, subjects })
+    report
 }
 
 struct Run<'a> {
@@ -164,13 +186,12 @@ struct Run<'a> {
     subjects: &'a [Subject],
     /// For each subject the variant that fits.
     chosen: Vec<usize>,
-    /// Only this place is of interest, for one path's story.
-    only: Option<Vec<u8>>,
+    /// Only these places are of interest, for one path's story.
+    only: Option<BTreeSet<Vec<u8>>>,
     /// Diversions by the path that they move away.
     diversions: HashMap<&'a [u8], &'a Diversion>,
     /// Statoverrides by canonical path.
     overrides: HashMap<Vec<u8>, Attributes>,
-        gate: None,
     /// Diverted-from places that are to be guarded: diversion, and the attested entry that it moved away.
     guards: BTreeMap<Vec<u8>, &'a Diversion>,
     /// Packages that were not asked for, looked up when a difference might be theirs.
@@ -179,7 +200,13 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(ground: &'a Ground, sources: &'a Sources<'a>, request: &Request<'_>, subjects: &'a [Subject], only: Option<Vec<u8>>) -> Self {
+    fn new(
+        ground: &'a Ground,
+        sources: &'a Sources<'a>,
+        request: &Request<'_>,
+        subjects: &'a [Subject],
+        only: Option<BTreeSet<Vec<u8>>>,
+    ) -> Self {
         let Ground { top, database, accounts, is_elsewhere, .. } = ground;
         let mut resolver = Resolver::new(top.as_fd());
         let owner = |entry: &package::dpkg::StatOverride| {
@@ -290,6 +317,7 @@ impl<'a> Run<'a> {
             bytes: scene.bytes(),
             leaves: self.sources.knowledge.leaves(),
             refused: self.sources.knowledge.refused().len(),
+            subjects: vec![verdict::installed(self.subjects)],
             ..Counts::default()
         };
         for (number, spot) in spots.iter().enumerate() {
@@ -317,7 +345,6 @@ fn assess(selected: &[&Installed], database: &Database, sources: &Sources<'_>, t
 /// A diversion moves everyone's file but that of the package that made it.
 fn applies(diversion: &Diversion, package: &str) -> bool {
     diversion.by.as_deref() != Some(package)
-            subjects: vec![verdict::installed(self.subjects)],
 }
 
 fn maker(diversion: &Diversion) -> String {
@@ -330,10 +357,11 @@ fn state(installed: &Installed) -> Option<Finding> {
     Some(Finding::new(Kind::PackageState, why).of(&installed.to_string()))
 }
 
-fn select<'d>(database: &'d Database, selection: &Selection, only: Option<&[u8]>) -> Result<Vec<&'d Installed>, VerifyError> {
+/// The packages to judge; `None` for a path that none of them owns.
+fn select<'d>(database: &'d Database, selection: &Selection, place: Option<&[u8]>) -> Result<Option<Vec<&'d Installed>>, VerifyError> {
     let judged = database.packages.iter();
     match selection {
-        Selection::All => Some(judged.collect::<Vec<_>>()).filter(|all| !all.is_empty()).ok_or(VerifyError::Empty),
+        Selection::All => Some(judged.collect::<Vec<_>>()).filter(|all| !all.is_empty()).ok_or(VerifyError::Empty).map(Some),
         Selection::Packages(names) => {
             let mut selected: Vec<&Installed> = Vec::new();
             for name in names {
@@ -347,12 +375,10 @@ fn select<'d>(database: &'d Database, selection: &Selection, only: Option<&[u8]>
             }
             selected.sort_by(|a, b| (&a.name, &a.architecture, &a.version).cmp(&(&b.name, &b.architecture, &b.version)));
             selected.dedup_by(|a, b| std::ptr::eq(*a, *b));
-            Ok(selected)
+            Ok(Some(selected))
         }
-        Selection::Path(path) => {
-            let place = only.unwrap_or_default();
-            let owners: Vec<&Installed> = database.owners_of(place).collect();
-            if owners.is_empty() { Err(VerifyError::NoOwner(printable(path))) } else { Ok(owners) }
+        Selection::Path(_) => {
+            Ok(Some(database.owners_of(place.unwrap_or_default()).collect()).filter(|owners: &Vec<_>| !owners.is_empty()))
         }
     }
 }

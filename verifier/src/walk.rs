@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 
 use rustix::fs::FileType;
 
-use crate::survey::{Directories, Resolver, join};
+use crate::survey::{Directories, Resolver, SeenNode, join};
 
 /// A walk through the system's directories.
 #[derive(Debug, Default)]
@@ -17,6 +17,20 @@ pub struct Walk {
 }
 
 impl Walk {
+    /// Whether a walk would take note of what stands at this canonical place.
+    #[must_use]
+    pub fn counts(resolver: &mut Resolver<'_>, place: &[u8], node: &SeenNode, mode: u32) -> bool {
+        let name = place.rsplit(|byte| *byte == b'/').next().unwrap_or(place);
+        let mut is_below = |tops: &[&str]| tops.iter().any(|top| place.starts_with(&join(&resolver.real(top.as_bytes()), b"")));
+        let runs = is_below(&PATHS);
+        let is_found = match node {
+            SeenNode::File(_) => runs || mode & 0o111 != 0 || is_loaded(name),
+            SeenNode::Link(_) => runs || is_loaded(name),
+            _ => false,
+        };
+        is_found && (runs || is_below(&LIBRARIES))
+    }
+
     /// Walks; links are not followed, but those of the directories to begin with.
     #[must_use]
     pub fn through(root: BorrowedFd<'_>, resolver: &mut Resolver<'_>) -> Self {

@@ -33,7 +33,7 @@ impl<'a> Run<'a> {
         for (variant, entries) in (0..).zip(subject.variants.iter().map(|variant| variant.manifest.entries())) {
             for (position, entry) in (0..).zip(entries).skip(1) {
                 let place = self.place(&subject.name, entry, resolver);
-                if self.only.as_ref().is_none_or(|only| *only == *place) {
+                if self.only.as_ref().is_none_or(|only| only.contains(&*place)) {
                     let claim = Some(Claimed { subject: number, variant, entry: position });
                     reasons.push(Reason { place, claim, need: need(entry) });
                 }
@@ -51,7 +51,7 @@ impl<'a> Run<'a> {
         };
         let guarded =
             self.diversions.values().filter(moves).map(|diversion| (resolver.canonical(&diversion.from).into_owned(), *diversion));
-        guarded.filter(|(place, _)| self.only.as_ref().is_none_or(|only| only == place)).collect()
+        guarded.filter(|(place, _)| self.only.as_ref().is_none_or(|only| only.contains(place))).collect()
     }
 
     /// Where an entry stands.

@@ -46,11 +46,14 @@ impl Run<'_> {
         };
         let unowned: Vec<&Vec<u8>> = walk.found.iter().filter(|place| !is_owned(place)).collect();
         let search = Search { files: walk.found.len(), unowned: unowned.len() };
-        let generated = self.generated(&mut resolver);
-        let surveyor = Surveyor::new(self.top.as_fd());
-        let mut desk = Desk { run: self, spots, scene, surveyor, resolver, generated, compilers: Compilers::default() };
+        let mut desk = Desk::new(self, spots, scene, resolver);
         findings.extend(unowned.iter().filter_map(|place| desk.judge(place)));
         (search, findings)
+    }
+
+    /// One place that no package owns; `None` for what runs nothing.
+    pub(super) fn judge_stranger(&self, place: &[u8], spots: &Spots<'_>, scene: &Scene<'_>) -> Option<Finding> {
+        Desk::new(self, spots, scene, Resolver::new(self.top.as_fd())).judge(place)
     }
 
     fn generated(&self, resolver: &mut Resolver<'_>) -> HashMap<Vec<u8>, Vec<(&str, &Observed)>> {
@@ -66,7 +69,12 @@ impl Run<'_> {
     }
 }
 
-impl Desk<'_, '_, '_> {
+impl<'r, 'a, 's> Desk<'r, 'a, 's> {
+    fn new(run: &'r Run<'a>, spots: &'s Spots<'s>, scene: &'s Scene<'s>, mut resolver: Resolver<'r>) -> Self {
+        let (generated, surveyor) = (run.generated(&mut resolver), Surveyor::new(run.top.as_fd()));
+        Self { run, spots, scene, surveyor, resolver, generated, compilers: Compilers::default() }
+    }
+
     /// `None` for what runs nothing.
     fn judge(&mut self, place: &[u8]) -> Option<Finding> {
         let seen = self.surveyor.look(place);
@@ -176,4 +184,4 @@ impl Desk<'_, '_, '_> {
 }
 
 /// The largest source or bytecode that is read.
-const LIMIT: u64 = 64 << 20;
+pub(super) const LIMIT: u64 = 64 << 20;
