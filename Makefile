@@ -135,6 +135,7 @@ audit-large: deps
 	$(CARGO) test --release --locked -p tally --test audit -- --ignored --nocapture
 
 gossip:
+	$(CARGO) build --locked -p tally --bin tally
 	$(CARGO) test --locked -p e2e --test gossip -- --ignored --nocapture
 
 # REBUILD_PACKAGES="sed hello" for others than the usual ones.
