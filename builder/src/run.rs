@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use attest::predicate::Predicate;
 use attest::{Envelope, Statement};
@@ -174,7 +174,7 @@ impl Run<'_> {
         let (sources, keyring) = (site.sources.clone(), site.keyring.clone());
         let work = move || {
             let architectures = BTreeSet::from([downloaded.native.clone()]);
-            Catalogue::verify(&Lists { dir: &downloaded.lists, sources: &sources, architectures: &architectures }, &keyring, now())
+            Catalogue::verify(&Lists { dir: &downloaded.lists, sources: &sources, architectures: &architectures }, &keyring, client::now())
         };
         Ok(tokio::task::spawn_blocking(work).await.map_err(|_| RunError::Worker)??)
     }
@@ -240,7 +240,7 @@ impl Run<'_> {
         let manager = self.config.manager;
         let work = move || match index {
             Some(index) => verify_foreign(manager, &downloaded, &index, &vendors),
-            None => verify(&downloaded, &sources, &keyring, &vendors, now()),
+            None => verify(&downloaded, &sources, &keyring, &vendors, client::now()),
         };
         let (claims, states) = tokio::task::spawn_blocking(work).await.map_err(|_| RunError::Worker)??;
         self.progress.took(Phase::Hash, started.elapsed());
@@ -354,9 +354,4 @@ fn report(request: Request, claim: &Claim, observed: Option<Result<usize, Failur
     let lines = claim.manifest.iter().filter(|byte| **byte == b'\n').count() as u64;
     let attested = Attested { purl: claim.purl.to_string(), sha256: claim.file.sha256, manifest, lines, observed };
     PackageReport { request, result: Ok(attested) }
-}
-
-/// POSIX seconds.
-pub(crate) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }

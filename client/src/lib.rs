@@ -11,8 +11,16 @@ pub mod log;
 pub mod metrics;
 pub mod witness;
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 pub use http::{FetchError, Http};
 pub use log::LogClient;
+
+/// Now, by this machine's clock, in seconds since 1970; 0 for a clock before that.
+#[must_use]
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
 
 /// Runs a future to its end on this thread, for programs that are not asynchronous themselves.
 ///

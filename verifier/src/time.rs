@@ -1,14 +1,7 @@
 //! Time as seconds since 1970: dates, ages, spans. No time zones, no leap seconds.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use attest::day;
-
-/// Now, by this machine's clock; 0 for a clock before 1970.
-#[must_use]
-pub fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
+pub use client::now;
 
 /// `2026-11-21T15:04:05Z`.
 #[must_use]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -214,7 +214,7 @@ fn open(dir: &Path, logs: &Path, role: Role) -> anyhow::Result<(Directory, Arc<W
         warn!("nothing will be signed: {hold}; run tally-witness accept-state if the state is the newest there is");
     }
     warn_of_unasked(&logs);
-    let clock: Clock = Arc::new(now);
+    let clock: Clock = Arc::new(client::now);
     let (signers, store) = (directory.signers()?, directory.store());
     let witness = Witness::with_role(role, signers, logs, store, clock, held.as_ref()).context("opening the state")?;
     Ok((directory, witness))
@@ -268,7 +268,8 @@ fn accept_state(dir: &Path, logs: &Path, only: Option<&str>, checkpoints: &[Path
         return Err(Advice::new(format!("{origin} is not on the list"), "give the origin as it stands in the log's checkpoints").into());
     }
     for log in logs.0.values().filter(|log| only.is_none_or(|only| only == log.origin)) {
-        match accept::accept(directory.store(), log, &own, &shown, now())? {
+        // A clock before 1970 gives 0, which no cosignature may state.
+        match accept::accept(directory.store(), log, &own, &shown, client::now())? {
             Some(known) => println!("{}: size {} at time {}", log.origin, known.tree().size, known.time),
             None => println!("{}: nothing cosigned", log.origin),
         }
@@ -300,11 +301,6 @@ fn read_checkpoint(path: &Path) -> anyhow::Result<SignedCheckpoint> {
     let malformed =
         || Advice::new(format!("{} is not a signed checkpoint", path.display()), "give the file as the log or monitor serves it");
     SignedCheckpoint::parse(&bytes).map_err(|_| malformed().into())
-}
-
-/// POSIX seconds; 0, which no cosignature may state, where the clock is before 1970.
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// How long the first answers may take before a single round of feeding goes on without them.

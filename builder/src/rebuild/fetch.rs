@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::distro::Manager;
 use crate::download::{self, DownloadError, OUTPUT, PROLOGUE};
 use crate::podman::{Job, Network, Podman};
-use crate::run::{Site, digest, now};
+use crate::run::{Site, digest};
 use crate::sources::{self, Source};
 
 /// What was fetched and verified.
@@ -60,7 +60,7 @@ pub(super) async fn fetch(podman: &Podman, site: &Site, config: &Config, target:
     }
     let (dir, keyring, vendors) = (scratch.join(OUTPUT), site.keyring.clone(), config.vendors.clone());
     let (repositories, target) = (site.sources.clone(), target.clone());
-    let work = move || verify(&dir, &repositories, &keyring, &vendors, &target, now());
+    let work = move || verify(&dir, &repositories, &keyring, &vendors, &target, client::now());
     tokio::task::spawn_blocking(work).await.map_err(|_| RebuildError::Worker)?
 }
 

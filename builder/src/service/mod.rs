@@ -27,7 +27,7 @@ use crate::podman::Podman;
 use crate::progress::Progress;
 use crate::record::Record;
 use crate::request::Request;
-use crate::run::{Run, RunError, Site, now, podman_settings};
+use crate::run::{Run, RunError, Site, podman_settings};
 use crate::sources::Source;
 use crate::watch;
 
@@ -102,7 +102,7 @@ impl Worker<'_> {
     async fn round(&self, state: &mut State) -> Result<(), RunError> {
         let changed = self.has_changed(state).await;
         if !changed && !self.is_asked() && self.due(state).is_empty() {
-            self.metrics.looked.set(now().cast_signed());
+            self.metrics.looked.set(client::now().cast_signed());
             return Ok(());
         }
         let mut podman = Podman::open(podman_settings(self.config, self.home)).await?;
@@ -118,7 +118,7 @@ impl Worker<'_> {
         let pinned = self.config.keyring_sha256.as_deref().and_then(Hash::from_hex);
         let (Ok(keyring), Ok(scratch)) = (Keyring::open(&self.config.keyring, pinned), self.home.scratch()) else { return true };
         for source in &state.sources {
-            match watch::look(source, &keyring, &scratch.path().join("InRelease"), now()).await {
+            match watch::look(source, &keyring, &scratch.path().join("InRelease"), client::now()).await {
                 Ok(seen) if catalogue.repositories.values().any(|known| *known == seen.in_release) => {}
                 Ok(_) => return true,
                 Err(error) => {
@@ -142,7 +142,7 @@ impl Worker<'_> {
             state.catalogue = Some(run.catalogue(podman, &site).await?);
             state.sources = site.sources().to_vec();
         }
-        self.metrics.looked.set(now().cast_signed());
+        self.metrics.looked.set(client::now().cast_signed());
         // Requests come before what is merely new, and may come while that is worked on.
         let mut due = self.due(state);
         while !self.halts() {
@@ -170,7 +170,7 @@ impl Worker<'_> {
             Err(error) => {
                 state.batch = (batch.len() / 2).max(1);
                 if let [due] = batch {
-                    self.record.failed(&due.sha256, &error.to_string(), now())?;
+                    self.record.failed(&due.sha256, &error.to_string(), client::now())?;
                 }
                 self.record.sync()?;
                 return Err(error);
@@ -186,7 +186,7 @@ impl Worker<'_> {
                 self.progress.line(&format!("attested  {}", due.request));
             } else {
                 let reason = report.failure().unwrap_or("another file of this name and version was downloaded");
-                self.record.failed(&due.sha256, reason, now())?;
+                self.record.failed(&due.sha256, reason, client::now())?;
                 self.progress.line(&format!("failed    {}: {reason}", due.request));
             }
         }
@@ -197,7 +197,7 @@ impl Worker<'_> {
 
     fn choice<'a>(&'a self, catalogue: &'a Catalogue, scopes: &'a [attest::Scope]) -> Choice<'a> {
         let Self { record, shard, config, .. } = *self;
-        Choice { catalogue, record, vendors: &config.vendors, scopes, shard, observe: config.observe, now: now() }
+        Choice { catalogue, record, vendors: &config.vendors, scopes, shard, observe: config.observe, now: client::now() }
     }
 
     fn due(&self, state: &State) -> Vec<Due> {
@@ -224,7 +224,7 @@ impl Worker<'_> {
         for (request, due) in asked.iter().filter_map(|(request, due)| Some((request, due.as_ref()?))) {
             if self.record.is_whole(&due.sha256, self.config.observe) {
                 self.queue.served(request)?;
-            } else if let Some(failed) = self.record.failure(&due.sha256).filter(|failed| failed.next > now()) {
+            } else if let Some(failed) = self.record.failure(&due.sha256).filter(|failed| failed.next > client::now()) {
                 self.queue.refused(request, &failed.reason)?;
             }
         }

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::Worker;
 use crate::progress::{Phase, Progress};
-use crate::run::{RunError, now};
+use crate::run::RunError;
 use crate::spool::Spool;
 use crate::submit::{Outcome, Sender};
 
@@ -78,7 +78,7 @@ impl Worker<'_> {
         let is_logged = |sha256: &Hash| self.record.envelopes(sha256).iter().all(|id| spool.is_logged(id));
         for published in self.flights.arrived(is_logged) {
             #[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "seconds of at most some years")]
-            self.metrics.lag.observe(now().saturating_sub(published) as f64);
+            self.metrics.lag.observe(client::now().saturating_sub(published) as f64);
         }
         Ok(outcome)
     }
