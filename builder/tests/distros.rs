@@ -141,6 +141,8 @@ fn assert_said(builder: &Builder, purl: &str, manifest: &attest::Manifest, file:
         (origin.origin.as_str(), origin.signers.len(), origin.in_release),
         ("tests", 1, tlog::Hash::digest(&fs::read(signed).unwrap()))
     );
+    let Predicate::PackageSource(source) = &said["package-source/v1"].predicate else { panic!() };
+    assert!(source.purl().is_some_and(|source| source.name() == "plain" && source.version().contains("1.0-3")), "{source:?}");
     let Predicate::InstallObservation(observation) = &said["install-observation/v1"].predicate else { panic!() };
     // Linker's cache: made by pacman, and never the same.
     let entries = observation.entries.iter().filter(|entry| !entry.path.starts_with("./var/cache/ldconfig"));

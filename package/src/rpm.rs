@@ -174,3 +174,20 @@ const SOURCE_RPM: u32 = 1044;
 const PAYLOAD_SHA256: u32 = 5092;
 const PAYLOAD_ALGORITHM: u32 = 5093;
 const FORMAT: u32 = 5114;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_source_is_the_name_of_its_file() {
+        let source = |file: &str| source_package(file).map(|(name, version)| format!("{name} {version}"));
+        assert_eq!(source("bash-5.2.15-150600.1.src.rpm").as_deref(), Some("bash 5.2.15-150600.1"));
+        assert_eq!(source("gtk-4-devel-4.12-1.nosrc.rpm").as_deref(), Some("gtk-4-devel 4.12-1"));
+        for odd in
+            ["", "bash", "bash.src.rpm", "bash-5.src.rpm", "-5-1.src.rpm", "bash-5-1.rpm", "a/b-5-1.src.rpm", "b--.src.rpm", "(none)"]
+        {
+            assert_eq!(source(odd), None, "{odd}");
+        }
+    }
+}

@@ -47,6 +47,9 @@ fn packages_made_as_makepkg_makes_them() {
     for (name, package) in names.iter().zip(&packages) {
         assert_eq!(Manifest::parse(&package.manifest.encode()).as_ref(), Ok(&package.manifest), "{name}");
         assert!(package.has_script);
+        let info = String::from_utf8(run(Command::new("bsdtar").arg("-xOf").arg(built.path(name)).arg(".PKGINFO")).stdout).unwrap();
+        let base = info.lines().find_map(|line| line.strip_prefix("pkgbase = ")).expect("as makepkg writes it");
+        assert_eq!(package.source, Some((base.to_owned(), package.identity.version.clone())));
         pacman_says_the_same(&built, name, &package.manifest, &package.identity.to_string());
         let directory = tempfile::tempdir().unwrap();
         run(Command::new("bsdtar").arg("-xpf").arg(built.path(name)).arg("-C").arg(directory.path()).env("LC_ALL", "C"));

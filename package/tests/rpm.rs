@@ -175,6 +175,9 @@ fn rpm_says_the_same(built: &Built, name: &str, package: &RpmPackage) {
         identity.name, identity.epoch, identity.version, identity.architecture, package.header, package.payload
     );
     assert_eq!(ours, about);
+    let source = String::from_utf8(query("%{SOURCERPM}")).unwrap();
+    let ours = package.source.as_ref().map(|(name, version)| format!("{name}-{version}"));
+    assert_eq!(ours.as_deref(), source.strip_suffix(".src.rpm"));
     assert_eq!(package.sha256.to_hex(), hex::encode(Sha256::digest(fs::read(&file).unwrap())));
     let lines = query(
         "[%{FILEMODES}\t%{FILEUSERNAME}\t%{FILEGROUPNAME}\t%{FILEFLAGS}\t%{FILEVERIFYFLAGS}\t%{LONGFILESIZES}\t%{FILEDIGESTS}\t%{FILELINKTOS}\t%{FILECAPS}\t%{FILELANGS}\t%{FILENAMES}\n]",

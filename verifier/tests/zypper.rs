@@ -1,4 +1,4 @@
-//! Six promises about repositories, each kept and broken, as a real zypper meets them: libzypp runs `tally` on every new index.
+//! Promises about repositories, each kept and broken, as a real zypper meets them: libzypp runs `tally` on every new index.
 
 mod world;
 
@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use attest::predicate::{Action, Affected};
+use attest::predicate::{Action, Affected, Stage};
 use attest::roles::KeyState;
 use tlog::Hash;
 use world::packages::sh;
@@ -129,7 +129,7 @@ impl Yard {
 
 #[test]
 #[ignore = "bootstraps a Debian root with zypper; make repo-states"]
-fn six_promises_hold_in_a_real_refresh() {
+fn promises_hold_in_a_real_refresh() {
     let mut yard = Yard::new();
     let (monday, tuesday) = (yard.publish("monday", 90_000), yard.publish("tuesday", 7_200));
     for index in [&monday, &tuesday] {
@@ -176,6 +176,15 @@ fn six_promises_hold_in_a_real_refresh() {
     advise(&mut yard.world, Action::Withdraw, Vec::new(), Some(warning));
     yard.show(0);
     yard.expect("not warned", "and withdraws", 0, "warned        no");
+    for (stage, date, case, status, words) in [
+        (Stage::EndOfLife, now() + 86_400, "the admin sets a day for its end", 0, "end of life   not yet, but a day is set"),
+        (Stage::EndOfLife, now() - 60, "and the day has come", 3, "says the admin: Nobody repairs it any more."),
+        (Stage::Supported, 0, "and takes it back", 0, "end of life   no"),
+    ] {
+        yard.world.say_end("admin", Affected::repositories(SUSE), stage, date);
+        yard.show(0);
+        yard.expect("not ended", case, status, words);
+    }
 
     yard.serve("monday");
     yard.expect("hooked", "zypper ref asks tally, and keeps what it had", 3, "stale, current is repomd.xml");
