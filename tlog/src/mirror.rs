@@ -11,8 +11,6 @@ use crate::{Checkpoint, Hash, SubtreeProof, bundle, text};
 
 /// Entries in a package: as many as in a full entry bundle.
 pub const PACKAGE: u64 = 256;
-/// The largest package in bytes.
-pub const MAX_PACKAGE: usize = bundle::MAX_BUNDLE + 1 + 32 * MAX_HASHES;
 
 /// Not such a body (status 400).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +66,7 @@ impl Upload {
         let mut rest = bytes;
         let Some(origin) = counted(&mut rest) else { return too_short(bytes, 2 + Checkpoint::MAX_ORIGIN) };
         let origin = core::str::from_utf8(origin).map_err(|_| Malformed)?.to_string();
-        if origin.is_empty() || origin.len() > Checkpoint::MAX_ORIGIN || text::has_controls(&origin) {
+        if origin.is_empty() || origin.len() > Checkpoint::MAX_ORIGIN || origin.contains('\n') || text::has_controls(&origin) {
             return Err(Malformed);
         }
         let Some((start, end)) = number(&mut rest).zip(number(&mut rest)) else { return Ok(None) };

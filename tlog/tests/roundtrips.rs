@@ -7,6 +7,7 @@ use fixture::{log, public, witness};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tlog::evidence::Evidence;
+use tlog::mirror::{self, MirrorInfo, Package, Upload};
 use tlog::witness::{AddCheckpoint, SignSubtree};
 use tlog::{
     Checkpoint, ConsistencyProof, Hash, InclusionProof, KeyId, KeyKind, KeyName, Note, Policy, SignatureLine, SignedCheckpoint,
@@ -165,6 +166,75 @@ fn proof() -> TlogProof {
         proof: fixture::inclusion(&fixture::leaves(13, false), 5),
         checkpoint: fixture::signed_short(13, false),
     }
+}
+
+proptest! {
+    #[test]
+    fn uploads_come_back_whole_and_ask_for_more_where_they_are_cut(
+        origin in "[!-~é]{1,100}",
+        start in 0..2000_u64,
+        count in 0..600_u64,
+        ticket in vec(any::<u8>(), 0..40),
+        proof in hashes(),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let upload = Upload { origin, start, end: start + count, ticket };
+        let mut body = upload.encode().unwrap();
+        let head = body.len();
+        prop_assert_eq!(Upload::parse(&body), Ok(Some((upload.clone(), head))));
+        prop_assert_eq!(Upload::parse(&body[..cut.index(head)]), Ok(None));
+        let mut next = start;
+        for span in upload.spans() {
+            prop_assert!(span.start == next && span.aligned % mirror::PACKAGE == 0 && span.start - span.aligned < mirror::PACKAGE);
+            prop_assert!(span.end == upload.end || span.end % mirror::PACKAGE == 0);
+            next = span.end;
+            let entries: Vec<Vec<u8>> = (span.start..span.end).map(|index| vec![index as u8; (index % 5) as usize]).collect();
+            let package = Package { entries: entries.iter().map(Vec::as_slice).collect(), proof: SubtreeProof(proof.clone()) };
+            let from = body.len();
+            package.push(&mut body).unwrap();
+            let bytes = &body[from..];
+            prop_assert_eq!(Package::parse(&bytes[..cut.index(bytes.len())], span.count()), Ok(None));
+            prop_assert_eq!(Package::parse(bytes, span.count()), Ok(Some((package, bytes.len()))));
+        }
+        prop_assert_eq!(next, upload.end);
+    }
+
+    #[test]
+    fn what_a_mirror_says_of_itself_has_one_spelling(size in 0..=MAX, next in 0..=MAX, ticket in vec(any::<u8>(), 0..100), at in any::<prop::sample::Index>()) {
+        let info = MirrorInfo { size, next, ticket };
+        let text = info.encode().into_bytes();
+        prop_assert_eq!(MirrorInfo::parse(&text), Ok(info.clone()));
+        let mut changed = text.clone();
+        changed[at.index(text.len())] ^= 1;
+        prop_assert!(MirrorInfo::parse(&changed).is_ok_and(|other| other != info && other.encode().into_bytes() == changed) || MirrorInfo::parse(&changed).is_err());
+        for (from, to) in [("\n", "\r\n"), ("\n", "\n\n"), ("", "0"), ("", "+")] {
+            let other = String::from_utf8(text.clone()).unwrap().replacen(from, to, 1);
+            prop_assert!(MirrorInfo::parse(other.as_bytes()).is_err(), "{other:?}");
+        }
+    }
+}
+
+#[test]
+fn uploads_that_cannot_be_are_refused() {
+    let upload = Upload { origin: "o".into(), start: 5, end: 9, ticket: Vec::new() };
+    let good = upload.encode().unwrap();
+    // No origin, one of control characters, one too long, the end before the start, an end beyond all trees.
+    let changed = |at: usize, to: u8| {
+        let mut bytes = good.clone();
+        bytes[at] = to;
+        bytes
+    };
+    let long = [&[1, 0][..], &[b'o'; 256]].concat();
+    let empty = [&[0, 0][..], &good[3..]].concat();
+    for bytes in [empty, changed(2, b'\n'), changed(2, 0xff), long, changed(18, 4), changed(11, 0x80)] {
+        assert_eq!(Upload::parse(&bytes), Err(mirror::Malformed), "{bytes:?}");
+    }
+    assert_eq!(Upload { origin: "o".repeat(70_000), ..upload }.encode(), None);
+    assert_eq!(Package::parse(&[0, 0, 64], 1), Err(mirror::Malformed));
+    let too_long = Package { entries: vec![&[0; 65_536]], proof: SubtreeProof(Vec::new()) };
+    assert_eq!(too_long.push(&mut Vec::new()), Err(mirror::Malformed));
+    let too_deep = Package { entries: Vec::new(), proof: SubtreeProof(vec![Hash::EMPTY; 64]) };
+    assert_eq!(too_deep.push(&mut Vec::new()), Err(mirror::Malformed));
 }
 
 /// Every tree of at most five witnesses in two levels of groups: what is counted here the slow way, over all pairs of sets.
