@@ -4,7 +4,7 @@ CARGO ?= cargo
 FUZZ_SECONDS ?= 60
 SOAK_SECONDS ?= 120
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
-TOOLS = cc podman runc debootstrap mmdebstrap minisign bsdtar mtree strace faketime gpgv gpg apt-ftparchive dpkg-deb python3 systemd-analyze unshare setcap curl xz zstd ip rpmbuild rpm2cpio pacman db_load ssh-agent openssl
+TOOLS = cc podman runc debootstrap mmdebstrap minisign bsdtar mtree strace faketime gpgv gpg apt-ftparchive dpkg-deb python3 systemd-analyze unshare setcap curl xz zstd ip rpmbuild rpm2cpio pacman db_load ssh-agent openssl softhsm2-util pkcs11-tool
 
 .PHONY: help build demo acceptance root-300 gate gates roots repo-states interop distros test lint unit no-std fuzz soak crash bench bench-large bench-fsck bench-verify bench-foreign bench-hammer bench-builder audit-large gossip rebuilds deps clean
 
@@ -108,7 +108,7 @@ soak: build
 
 crash: deps
 	TALLY_CASES=many $(CARGO) test --locked -p tally-log --test power --test faults --test injected --test disk -- --nocapture
-	$(CARGO) test --locked -p tally-witness --test power --test crash -- --nocapture
+	TALLY_CASES=many $(CARGO) test --locked -p tally-witness --test power --test crash --test mirror_crash --test mirror_process -- --nocapture
 
 # How long this machine's own packages take, beside what only reads or hashes the same files; the claims are made on the spot.
 bench-verify: deps

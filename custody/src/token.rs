@@ -4,7 +4,6 @@
 //! anew for the next one, but a PIN that the token refused is not tried again: tokens lock themselves.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -259,12 +258,6 @@ fn sign(session: &Session, private: ObjectHandle, message: &[u8]) -> Result<Vec<
 /// What is held survives a panic elsewhere: at worst it is opened again.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl From<TokenError> for io::Error {
-    fn from(error: TokenError) -> Self {
-        Self::other(error)
-    }
 }
 
 /// Nothing that a log, a witness or a builder ever says begins like this.
