@@ -13,7 +13,7 @@ use e2e::World;
 use e2e::program::{Program, run, wait_until};
 use e2e::world::ORIGIN;
 use rustix::process::Signal;
-use tlog::{Hash, SignedCheckpoint, VerifierKey, cosignature};
+use tlog::{Hash, KeyKind, Policy, SignedCheckpoint, VerifierKey, cosignature};
 
 fn manifest(version: &str) -> (Purl, Hash, Manifest) {
     let package = Hash::digest(version.as_bytes());
@@ -73,6 +73,25 @@ fn start(world: &World, address: &str) -> Program {
     Program::start("tally-witness", arguments, &world.at("mirror.stderr")).expect("the mirror starts")
 }
 
+/// Whoever trusts ML-DSA-44 keys alone is satisfied by what is published, and whoever trusts Ed25519 keys alone: the log's, witnesses' and
+/// the mirror's.
+fn both_kinds(world: &World, mirror: &[VerifierKey]) {
+    let published = block_on(world.client().checkpoint()).expect("a runtime").expect("published");
+    let all = world.policy();
+    for is_ml_dsa in [true, false] {
+        let of_kind = |key: &&VerifierKey| (key.kind() == KeyKind::MlDsa44) == is_ml_dsa;
+        let logs: String = world.log_keys.iter().filter(of_kind).map(|key| format!("log {}\n", key.encode())).collect();
+        let is_witness = |key: &&VerifierKey| !mirror.contains(key);
+        let witnesses: Vec<_> = all.witnesses().iter().map(|line| &line.key).filter(is_witness).filter(of_kind).collect();
+        let lines: String = (1..).zip(&witnesses).map(|(n, key)| format!("witness w{n} {}\n", key.encode())).collect();
+        let own = mirror.iter().find(of_kind).expect("a key of each kind");
+        let quorum = format!("witness m {}\ngroup w 2 w1 w2 w3\ngroup both all w m\nquorum both\n", own.encode());
+        let policy = Policy::parse(format!("{logs}{lines}{quorum}").as_bytes()).expect("a policy");
+        assert_eq!((logs.lines().count(), witnesses.len()), (1, 3));
+        policy.verify(&published).unwrap_or_else(|error| panic!("ML-DSA-44 {is_ml_dsa}: {error:?}"));
+    }
+}
+
 /// The mirror's newest checkpoint, cosigned by its keys.
 fn held(mirror: &Program, keys: &[VerifierKey]) -> SignedCheckpoint {
     let url = format!("{}/{}", mirror.url(), Hash::digest(ORIGIN.as_bytes()).to_hex());
@@ -94,6 +113,7 @@ fn a_log_publishes_only_what_its_mirror_holds_and_comes_back_from_it() {
     claim(&world, "1");
     assert_eq!(held(&mirror, &keys).checkpoint.tree.size, before + 1);
     assert_eq!(size(&world), before + 1);
+    both_kinds(&world, &keys);
 
     // Without the mirror nothing new is published; with it again, what waited is.
     let address = mirror.address().to_string();
@@ -116,6 +136,8 @@ fn a_log_publishes_only_what_its_mirror_holds_and_comes_back_from_it() {
     }
     fs::remove_dir_all(world.at("log")).expect("lost");
     let from = format!("{}/{}", mirror.url(), Hash::digest(ORIGIN.as_bytes()).to_hex());
+    let checked = run("tally-log", ["fsck", &from, "--key", &world.log_keys[0].encode()]);
+    assert!(checked.status.success(), "the copy: {}", String::from_utf8_lossy(&checked.stdout));
     let (dir, safe) = (world.at("log"), world.at("safe"));
     let restored = run("tally-log", ["restore", "--dir", path(&dir), "--from", &from, "--keys", path(&safe)]);
     assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
