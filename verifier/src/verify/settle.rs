@@ -5,13 +5,14 @@ use std::os::fd::AsFd as _;
 use attest::manifest::{Entry, Node};
 use package::installed::Installed;
 
+use super::unowned::LIMIT;
 use super::{Run, maker, name_of};
 use crate::compare::Sight;
 use crate::finding::{Class, Finding, Kind, printable};
 use crate::parallel;
 use crate::scene::{Claimed, Scene, Spot, Spots};
 use crate::subject::Subject;
-use crate::survey::{Resolver, Seen};
+use crate::survey::{Resolver, Seen, SeenNode, read_regular};
 
 impl Run<'_> {
     /// Compares every place with all that claim it: one claim that fits is enough, as for files that several packages share or that
@@ -24,8 +25,19 @@ impl Run<'_> {
             let (spot, sight) = (spots.spot(number), scene.sight(number));
             let compare = |claim: Claimed| (claim, self.compare(self.variant(claim), self.entry(claim), spot.place(), sight));
             let results: Vec<(Claimed, Vec<Finding>)> = self.claims(spot).map(compare).collect();
-            let found = self.settle(spot.place(), sight, results);
+            let mut found = self.settle(spot.place(), sight, results);
+            found.iter_mut().filter(|finding| finding.kind == Kind::Modified).for_each(|finding| self.remark(finding, spot.place(), sight));
             self.findings.extend(found);
+        }
+    }
+
+    /// Says of a changed program that it was prelinked. What it was before is the file's own word, so that excuses nothing, and no tool that
+    /// undoes it is run.
+    fn remark(&self, finding: &mut Finding, place: &[u8], sight: Sight<'_>) {
+        let Seen::There(inode) = sight.seen else { return };
+        let is_program = matches!(inode.node, SeenNode::File(size) if size <= LIMIT);
+        if is_program && read_regular(self.top.as_fd(), place, inode, LIMIT).is_ok_and(|bytes| is_prelinked(&bytes)) {
+            finding.why.push_str("; it was prelinked, which nobody can check: install it again, and take prelink away");
         }
     }
 
@@ -133,4 +145,10 @@ impl Run<'_> {
         let why = format!("as attested, moved away by {}", maker(diversion));
         self.decorate(claim, place, vec![Finding::new(Kind::Explained, why)])
     }
+}
+
+/// An ELF file with the section in which prelink keeps what it changed.
+fn is_prelinked(bytes: &[u8]) -> bool {
+    const SECTION: &[u8] = b"\0.gnu.prelink_undo\0";
+    bytes.starts_with(b"\x7fELF") && bytes.windows(SECTION.len()).any(|part| part == SECTION)
 }

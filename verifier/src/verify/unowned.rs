@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::os::fd::AsFd as _;
 
+use attest::manifest::{Class, Entry, Node};
 use attest::predicate::{Change, Observed};
 use tlog::Hash;
 
@@ -90,6 +91,9 @@ impl<'r, 'a, 's> Desk<'r, 'a, 's> {
                 Finding::new(Kind::Explained, "made by scripts, as builders observed after installing the package").of(&label).at(&path),
             );
         }
+        if let Some(finding) = self.beside(place, sight) {
+            return Some(finding.at(&path));
+        }
         let finding = match (&inode.node, Cached::of(place)) {
             (SeenNode::Link(target), _) => self.link(place, target)?,
             (SeenNode::File(_), Some(cached)) => self.bytecode(place, inode, &cached),
@@ -117,6 +121,19 @@ impl<'r, 'a, 's> Desk<'r, 'a, 's> {
             None => "it runs or is loaded, and no package owns it".to_owned(),
         };
         Finding::new(Kind::Unowned, why)
+    }
+
+    /// A package's own version of a configuration file, which package managers put beside an edited one.
+    fn beside(&self, place: &[u8], sight: Sight<'_>) -> Option<Finding> {
+        let Some(Outcome::Read(content)) = sight.read else { return None };
+        let base = BESIDE.iter().find_map(|end| place.strip_suffix(*end))?;
+        let is_own = |entry: &Entry| {
+            entry.class == Class::Config && matches!(entry.node, Node::File { sha256, .. } if *sha256.as_bytes() == content.digest)
+        };
+        let mut claims = self.run.claims(self.spots.spot(self.spots.find(base)?));
+        let claim = claims.find(|claim| is_own(self.run.entry(*claim)))?;
+        let why = format!("the package's own version of /{}, put beside an edited one; as attested", printable(base));
+        Some(Finding::new(Kind::Explained, why).of(&self.run.subject(claim).label))
     }
 
     /// The package of which enough builders saw exactly this generated.
@@ -185,3 +202,5 @@ impl<'r, 'a, 's> Desk<'r, 'a, 's> {
 
 /// The largest source or bytecode that is read.
 pub(super) const LIMIT: u64 = 64 << 20;
+/// What package managers append to the names of such files.
+const BESIDE: [&[u8]; 6] = [b".dpkg-dist", b".dpkg-new", b".ucf-dist", b".rpmnew", b".pacnew", b".apk-new"];
