@@ -10,6 +10,7 @@ use crate::root::{Root, RootError};
 use crate::rpm::FileState;
 use crate::rpmdb::{self, RpmdbError};
 use attest::{Hash, Purl};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -70,7 +71,9 @@ pub struct Database {
     /// dpkg's overrides of owner and mode.
     pub statoverrides: Vec<StatOverride>,
     /// What pacman never unpacks.
-    pub no_extract: NoExtract,
+    no_extract: NoExtract,
+    /// What rpm's database says was left out, or lies on a share.
+    left_out: BTreeSet<Vec<u8>>,
     /// A manager was interrupted; what to do about it.
     pub interrupted: Option<&'static str>,
     aliases: Aliases,
@@ -129,7 +132,11 @@ impl Database {
         database.add_dpkg(root)?;
         if let Some(place) = rpmdb::place(root)? {
             database.managers.push(Manager::Rpm);
-            database.packages.extend(rpmdb::read(root, place)?.into_iter().map(of_rpm));
+            for package in rpmdb::read(root, place)? {
+                let left_out = package.files.iter().filter(|(_, state)| matches!(state, FileState::NotInstalled | FileState::NetShared));
+                database.left_out.extend(left_out.map(|(path, _)| path.clone()));
+                database.packages.push(of_rpm(package));
+            }
         }
         if alpmdb::is_there(root)? {
             database.managers.push(Manager::Alpm);
@@ -162,6 +169,11 @@ impl Database {
         owners.of(&self.aliases.canonical(path), lists).into_iter().filter_map(|at| self.packages.get(at))
     }
 
+    /// Whether a package manager says that it left this out, as a package ships it: by pacman's settings or in rpm's database.
+    pub fn is_left_out(&self, path: &[u8]) -> bool {
+        self.no_extract.excludes(path) || self.left_out.contains(path)
+    }
+
     fn without_packages(aliases: Aliases) -> Self {
         Self {
             managers: Vec::new(),
@@ -169,6 +181,7 @@ impl Database {
             diversions: Vec::new(),
             statoverrides: Vec::new(),
             no_extract: NoExtract::default(),
+            left_out: BTreeSet::new(),
             interrupted: None,
             aliases,
             owners: OnceLock::new(),

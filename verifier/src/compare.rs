@@ -31,7 +31,7 @@ pub struct Reasons<'a> {
     pub statoverride: Option<&'a Attributes>,
     /// Names of owners.
     pub owners: &'a Accounts,
-    /// The package manager's settings say that this path is not to be unpacked.
+    /// The package manager says that it left this path out.
     pub left_out: bool,
 }
 
@@ -62,9 +62,10 @@ fn absent(entry: &Entry, reasons: &Reasons<'_>) -> Vec<Finding> {
         _ if removed => Finding::new(Kind::Explained, "absent, as builders observed after installing the package"),
         Class::Optional => Finding::new(Kind::NotInstalled, "documentation and translations may be left out"),
         // Only what nothing can run without being missed: an absent program or library may be the attack.
-        Class::Fixed | Class::Config if reasons.left_out && !is_program(entry) => {
-            Finding::new(Kind::NotInstalled, "the package manager is set to leave it out (NoExtract)")
-        }
+        Class::Fixed | Class::Config if reasons.left_out && !is_program(entry) => Finding::new(
+            Kind::NotInstalled,
+            "the package manager says that it left it out (NoExtract, or the file's state in rpm's database)",
+        ),
         Class::Config if is_etc(&entry.path) => Finding::new(Kind::ModifiedConfig, "a configuration file that was removed"),
         Class::Config | Class::Fixed => {
             let digest = digest_of("absent");

@@ -289,7 +289,7 @@ impl<'a> Run<'a> {
             observed: variant.observed.get(&entry.path).map_or(&[], Vec::as_slice),
             allowed: self.sources.rules.allow.get(&absolute).map_or(&[], Vec::as_slice),
             statoverride: self.overrides.get(place),
-            left_out: self.database.no_extract.excludes(&entry.path),
+            left_out: self.database.is_left_out(&entry.path),
             ..Reasons::none(self.accounts)
         };
         compare(entry, sight, &reasons)

@@ -239,6 +239,32 @@ fn a_file_of_rpm_that_another_package_replaced() {
     assert!(outcome.status == 1 && outcome.findings(false) == ["modified /usr/lib/both/data"], "{outcome:?}");
 }
 
+/// Paths that the administrator excluded, or that lie on a share: rpm keeps a state for each file.
+#[test]
+fn what_rpm_did_not_put_there() {
+    let mut yard = rpm_yard();
+    let script = "mkdir -p usr/lib/data usr/net usr/bin; for file in usr/lib/data/a usr/net/b usr/bin/c; do echo x >$file; done; chmod 755 usr/bin/c";
+    rpm(&mut yard, "a", "1", "/usr/lib/data/a\n/usr/net/b\n/usr/bin/c", script);
+    rpm_install(&yard, "-i --excludepath=/usr/lib/data --define '_netsharedpath /usr/net'", "a-1.rpm");
+    yard.sh("test ! -e root/usr/lib/data/a && test ! -e root/usr/net/b && test -e root/usr/bin/c
+             rpm --root $PWD/root --dbpath /var/lib/rpm -q --state a | grep -q '^not installed' && rpm --root $PWD/root --dbpath /var/lib/rpm -q --state a | grep -q '^net shared'");
+    yard.expect(0, &[]);
+    yard.explained("not-installed /usr/lib/data/a");
+    yard.explained("not-installed /usr/net/b");
+    // What stands there all the same is judged, and what is said to be there is missed.
+    yard.sh("mkdir -p root/usr/net; echo evil >root/usr/net/b; rm root/usr/bin/c");
+    yard.expect(1, &["modified /usr/net/b", "missing /usr/bin/c"]);
+}
+
+/// A program is missed, whatever rpm was told.
+#[test]
+fn a_program_that_rpm_did_not_put_there() {
+    let mut yard = rpm_yard();
+    rpm(&mut yard, "a", "1", "/usr/bin/c", "mkdir -p usr/bin; echo x >usr/bin/c; chmod 755 usr/bin/c");
+    rpm_install(&yard, "-i --excludepath=/usr/bin", "a-1.rpm");
+    yard.expect(1, &["missing /usr/bin/c"]);
+}
+
 #[test]
 fn the_own_version_beside_an_edited_configuration_of_rpm() {
     let mut yard = rpm_yard();
