@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use attest::Predicate;
-use attest::judge::{Leaf, PackageClaims, rebuilds_for};
+use attest::judge::{Leaf, PackageClaims, rebuilds_for, sources_for};
 
 use crate::compare::{describe, describe_seen};
 use crate::finding::printable;
@@ -54,6 +54,10 @@ fn owner(text: &mut String, subject: &Subject, knowledge: &Knowledge, path: &[u8
         let _ = writeln!(text, "  looked up as  {purl}");
     }
     let about = subject.purl.as_ref().map(|purl| knowledge.about(&purl.to_string())).unwrap_or_default();
+    for stated in subject.purl.iter().flat_map(|purl| sources_for(purl, about)) {
+        let by = attested(&stated.attesters).to_string();
+        let _ = writeln!(text, "  built from    {}, says {}", stated.source, printable(by.as_bytes()));
+    }
     for claims in &subject.claims {
         claim(text, claims);
         about.iter().filter(|leaf| leaf.statement.subject.digest.sha256 == claims.package).for_each(|leaf| origin(text, leaf));

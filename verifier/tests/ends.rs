@@ -133,6 +133,10 @@ fn a_warning_of_a_source_reaches_what_was_built_from_it() {
     assert_eq!(judge(&world, "taker"), (0, vec![]), "it was built from something else");
     world.source("builder-3", &purl, &manifest, "tools", "3.0");
     assert_eq!(judge(&world, "taker"), (4, kinds(&["warned"])), "one builder is enough to be warned");
+    let story = world.tally(&["explain", "/usr/share/basic/taken", "--root", base().root().path().to_str().unwrap()]).stdout;
+    for (source, builder) in [("other", "builder-2"), ("tools", "builder-3")] {
+        assert!(story.contains(&format!("  built from    pkg:deb/debian/{source}@3.0?arch=source, says {builder} (entry ")), "{story}");
+    }
     advise(&mut world, Action::Withdraw, Vec::new(), Some(first));
     assert_eq!(judge(&world, "taker"), (0, vec![]));
     world.say_end("security", Affected { before: Some("3.0".into()), ..Affected::sources("pkg:deb/debian/tools") }, Stage::EndOfLife, 1);

@@ -101,13 +101,13 @@ mod tests {
         let since = Some(NOW - day);
         assert_eq!(of(Mode::Enforce, &[Kind::Unattested], since), Fate::Grace(NOW + day));
         assert_eq!(
-            of(Mode::Enforce, &[Kind::TooFewBuilders, Kind::TooFewRebuilders, Kind::Unconfirmed], since),
+            of(Mode::Enforce, &[Kind::TooFewBuilders, Kind::TooFewRebuilders, Kind::SourceUnknown, Kind::Unconfirmed], since),
             Fate::Grace(NOW + day),
             "an explained kind does not count"
         );
         assert_eq!(of(Mode::Enforce, &[Kind::Unattested], Some(NOW - 2 * day)), Fate::Refused, "it ends");
         assert_eq!(of(Mode::Enforce, &[Kind::Unattested], None), Fate::Refused, "no security suite");
-        for kind in [Kind::Warned, Kind::BuilderConflict, Kind::Dissent, Kind::Unreadable, Kind::Misnamed] {
+        for kind in [Kind::Warned, Kind::EndOfLife, Kind::BuilderConflict, Kind::Dissent, Kind::Unreadable, Kind::Misnamed] {
             assert_eq!(of(Mode::Enforce, &[Kind::Unattested, kind], since), Fate::Refused, "{kind}");
         }
     }
