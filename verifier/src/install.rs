@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, fchmod, mkdirat, openat, openat2, renameat, unlinkat};
 use rustix::io::Errno;
 
-use crate::cli::{ControlHeadArgs, HookArgs};
+use crate::cli::{ControlHeadArgs, HookArgs, SetupCommand};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::gate::state::State;
@@ -35,6 +35,22 @@ pub enum InstallError {
     /// The system refused.
     #[error("{0}: {1}")]
     Io(PathBuf, io::Error),
+}
+
+/// `tally setup`; says what was done.
+///
+/// # Errors
+/// If nothing was.
+pub fn run(config: &Path, command: &SetupCommand) -> Result<String, Failure> {
+    match command {
+        SetupCommand::Apt(args) => apt(config, args),
+        SetupCommand::Dnf(args) => managers::dnf(config, args),
+        SetupCommand::Pacman(args) => managers::pacman(config, args),
+        SetupCommand::Zypper(args) => managers::zypper(config, args),
+        SetupCommand::ZypperRefresh(args) => managers::zypper_refresh(config, args),
+        SetupCommand::ControlHead(args) => control_head(config, args),
+        SetupCommand::Timer(args) => timer(config, args),
+    }
 }
 
 /// `tally setup apt`; says what was done.

@@ -35,6 +35,7 @@ pub mod metrics;
 pub mod outdated;
 pub mod parallel;
 pub mod progress;
+pub mod proofs;
 pub mod rebuilt;
 pub mod render;
 pub mod repo;

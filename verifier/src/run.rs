@@ -6,17 +6,15 @@ use std::path::{Path, PathBuf};
 use attest::Bundle;
 use clap::CommandFactory as _;
 use client::block_on;
-use tlog::evidence::Evidence;
-use tlog::{Policy, TlogProof, VerifierKey};
+use tlog::Policy;
 
 use crate::audit::{Plan, Request as AuditRequest};
 use crate::cache::Cache;
 use crate::check;
 use crate::cli::{
     AdviseCommand, AuditArgs, AuditCommand, BundleCommand, CheckArgs, Cli, Command, ExplainArgs, ExportFormat, Format, GateCommand,
-    OutputArgs, ProofCommand, SetupCommand, SyncArgs, TeamCommand,
+    OutputArgs, ProofCommand, SyncArgs, TeamCommand,
 };
-use crate::config::Config;
 use crate::daily;
 use crate::exit;
 use crate::expect;
@@ -26,9 +24,10 @@ use crate::hash::{Progress, Silent};
 use crate::import::ImportError;
 use crate::install;
 use crate::knowledge::Knowledge;
+use crate::proofs;
 use crate::render;
 use crate::report::Report;
-use crate::setup::{PATIENCE, Setup, load_policy};
+use crate::setup::{PATIENCE, Setup};
 use crate::story;
 use crate::subject::Sources;
 use crate::sync::Syncer;
@@ -53,44 +52,20 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Gate(GateCommand::Zypper(args)) => gate::zypper::run(&cli.config, &args),
         Command::Gate(GateCommand::Status(args)) => gate::status::run(&cli.config, &args),
         Command::Gate(GateCommand::Allow(args)) => gate::allow(&Setup::load(&cli.config)?, &args),
-        Command::Setup(SetupCommand::Apt(args)) => {
-            println!("{}", install::apt(&cli.config, &args)?);
-            Ok(exit::CLEAN)
-        }
-        Command::Setup(SetupCommand::Dnf(args)) => {
-            println!("{}", install::managers::dnf(&cli.config, &args)?);
-            Ok(exit::CLEAN)
-        }
-        Command::Setup(SetupCommand::Pacman(args)) => {
-            println!("{}", install::managers::pacman(&cli.config, &args)?);
-            Ok(exit::CLEAN)
-        }
-        Command::Setup(SetupCommand::Zypper(args)) => {
-            println!("{}", install::managers::zypper(&cli.config, &args)?);
-            Ok(exit::CLEAN)
-        }
-        Command::Setup(SetupCommand::ZypperRefresh(args)) => {
-            println!("{}", install::managers::zypper_refresh(&cli.config, &args)?);
-            Ok(exit::CLEAN)
-        }
-        Command::Setup(SetupCommand::ControlHead(args)) => {
-            println!("{}", install::control_head(&cli.config, &args)?);
-            Ok(exit::CLEAN)
-        }
-        Command::Setup(SetupCommand::Timer(args)) => {
-            println!("{}", install::timer(&cli.config, &args)?);
+        Command::Setup(command) => {
+            println!("{}", install::run(&cli.config, &command)?);
             Ok(exit::CLEAN)
         }
         Command::Explain(args) => explain(&Setup::load(&cli.config)?, &args),
         Command::Bundle(BundleCommand::Export { file }) => export(&Setup::load(&cli.config)?, &file),
         Command::Bundle(BundleCommand::Import { source }) => import(&Setup::load(&cli.config)?, &source),
-        Command::Proof(ProofCommand::Verify { proof, entry, policy }) => prove(&cli.config, policy, &proof, &entry),
-        Command::Proof(ProofCommand::Verdict { file, key, max_age }) => verdict(&file, &key, max_age.as_deref()),
+        Command::Proof(ProofCommand::Verify { proof, entry, policy }) => proofs::prove(&cli.config, policy, &proof, &entry),
+        Command::Proof(ProofCommand::Verdict { file, key, max_age }) => proofs::verdict(&file, &key, max_age.as_deref()),
         Command::Roles(command) => crate::roles::run(&Setup::load(&cli.config)?, &command),
         Command::Repo(command) => crate::repo::run(&Setup::load(&cli.config)?, &command),
         Command::Advise(TeamCommand::Say(command)) => advise(&Setup::load(&cli.config)?, &command),
         Command::Advise(TeamCommand::Export { format }) => export_warnings(&Setup::load(&cli.config)?, format),
-        Command::Audit(AuditArgs { command: Some(AuditCommand::Evidence { file, key }), .. }) => evidence(&file, &key),
+        Command::Audit(AuditArgs { command: Some(AuditCommand::Evidence { file, key }), .. }) => proofs::evidence(&file, &key),
         Command::Audit(args) => audit(&Setup::load(&cli.config)?, &args),
         Command::Documentation(documentation) => {
             documentation.run(Cli::command()).map_err(|error| Failure::Other(error.into()))?;
@@ -104,16 +79,6 @@ fn check(setup: &Setup, args: &CheckArgs) -> Result<u8, Failure> {
     let report = check::check(setup, &args.files, args.offline)?;
     let status = print(&report, args.output)?;
     Ok(wanted.map_or(status, |wanted| crate::verdict::status(status, wanted.write(&report))))
-}
-
-fn verdict(file: &Path, keys: &[String], max_age: Option<&str>) -> Result<u8, Failure> {
-    let span = |text: &str| time::parse_span(text).ok_or_else(|| Failure::Usage(format!("--max-age {text} is not a span such as 2d")));
-    crate::verdict::read::read(file, &parse_keys(keys)?, max_age.map(span).transpose()?, time::now())
-}
-
-fn parse_keys(keys: &[String]) -> Result<Vec<VerifierKey>, Failure> {
-    let parse = |text: &String| VerifierKey::parse(text).map_err(|error| Failure::Usage(format!("--key {text}: {error}")));
-    keys.iter().map(parse).collect()
 }
 
 fn threads() -> usize {
@@ -350,26 +315,6 @@ fn advise(setup: &Setup, command: &AdviseCommand) -> Result<u8, Failure> {
     Ok(exit::CLEAN)
 }
 
-fn prove(config: &Path, policy: Option<PathBuf>, proof: &Path, entry: &Path) -> Result<u8, Failure> {
-    let policy = match policy {
-        Some(policy) => load_policy(&policy)?,
-        None => load_policy(&Config::load(config)?.witness_policy)?,
-    };
-    let text = client::cli::read_limited(proof, TlogProof::MAX_BYTES as u64)?;
-    let entry = client::cli::read_limited(entry, tlog::bundle::MAX_ENTRY as u64)?;
-    let proof = TlogProof::parse(&text).map_err(|_| Failure::Unproven(format!("{}: not a tlog-proof", proof.display())))?;
-    let cosigned = proof.verify(&policy, &entry).map_err(|error| Failure::Unproven(format!("the proof proves nothing: {error:?}")))?;
-    let checkpoint = &proof.checkpoint.checkpoint;
-    println!(
-        "proven: entry {} of {}, in a tree of {} entries cosigned with {} witness keys",
-        proof.index,
-        checkpoint.origin,
-        checkpoint.tree.size,
-        cosigned.len()
-    );
-    Ok(exit::CLEAN)
-}
-
 fn audit(setup: &Setup, args: &AuditArgs) -> Result<u8, Failure> {
     let plan = Plan::new(args)?;
     // The auditor remembers apart from the cache what it has seen: it follows the log at its own pace.
@@ -392,27 +337,6 @@ fn audit(setup: &Setup, args: &AuditArgs) -> Result<u8, Failure> {
         places: std::iter::once(Place::Witnesses).chain(places(setup, &args.compare)).collect(),
     };
     crate::audit::run(request, &plan)
-}
-
-fn evidence(file: &Path, keys: &[String]) -> Result<u8, Failure> {
-    let keys = parse_keys(keys)?;
-    let bytes = client::cli::read_limited(file, Evidence::MAX_BYTES as u64)?;
-    let evidence = Evidence::parse(&bytes).map_err(|_| Failure::Unproven(format!("{}: not an evidence file", file.display())))?;
-    evidence.verify(&keys).map_err(|error| Failure::Unproven(format!("{}: {}", file.display(), unproven(error))))?;
-    let (smaller, larger) = (evidence.smaller.tree(), evidence.larger.tree());
-    println!(
-        "proven: {} signed two histories that exclude each other: {} entries with root {} and {} entries with root {}",
-        evidence.smaller.checkpoint.origin, smaller.size, smaller.root, larger.size, larger.root
-    );
-    Ok(exit::CLEAN)
-}
-
-fn unproven(error: tlog::evidence::EvidenceError) -> &'static str {
-    match error {
-        tlog::evidence::EvidenceError::NotSigned => "the checkpoints are not both signed by the key",
-        tlog::evidence::EvidenceError::Unproven => "the two checkpoints do not exclude each other",
-        _ => "not an evidence file",
-    }
 }
 
 /// Prints a report as it was asked for, and gives its exit status.
