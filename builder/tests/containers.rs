@@ -128,7 +128,7 @@ fn an_interrupted_run_cleans_up() {
         !support::tool(Command::new("podman").args(arguments)).is_empty()
     };
     // The install container is the one that runs while a claim is in the spool already.
-    while builder.said_of_packages().len() < 2 || !running(&builder) {
+    while builder.said_of_packages().len() < 3 || !running(&builder) {
         assert!(started.elapsed().as_secs() < 300, "it never came to install");
         std::thread::sleep(std::time::Duration::from_millis(500));
     }
@@ -139,5 +139,5 @@ fn an_interrupted_run_cleans_up() {
     let left: Vec<_> =
         fs::read_dir(&builder.dir).unwrap().flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with('.')).collect();
     assert!(left.is_empty(), "{left:?}");
-    assert_eq!(builder.said_of_packages().len(), 2);
+    assert_eq!(builder.said_of_packages().len(), 3);
 }
