@@ -30,6 +30,7 @@ fn the_peers_own_programs() {
     let mut cases = Cases::default();
     witnessing::they_cosign_our_log(&world, &mut cases);
     reading::they_read_our_log(&world, &mut cases);
+    reading::they_read_our_mirror(&world, &mut cases);
     tessera::with_our_witness(&world, &mut cases);
     witnessing::we_cosign_their_logs(&world, &mut cases);
     sigsum::with_our_witness(&world, &mut cases);

@@ -33,6 +33,11 @@ pub fn init(program: &str, dir: &Path, arguments: &[&str]) -> anyhow::Result<Vec
 
 /// Our witness over a list of logs; the list names each key in a block of its own, with the origin where that differs.
 pub fn witness(dir: &Path, logs: &[(&str, VerifierKey)]) -> anyhow::Result<Program> {
+    cosigner_over("serve", dir, logs)
+}
+
+/// The same as a witness (`serve`) or as a mirror.
+pub fn cosigner_over(role: &str, dir: &Path, logs: &[(&str, VerifierKey)]) -> anyhow::Result<Program> {
     let block = |(origin, key): &(&str, VerifierKey)| {
         let origin = if *origin == key.name().as_str() { String::new() } else { format!("origin {origin}\n") };
         format!("\nvkey {}\n{origin}qpd 86400\ncontact interop@example.org\n", key.encode())
@@ -40,7 +45,7 @@ pub fn witness(dir: &Path, logs: &[(&str, VerifierKey)]) -> anyhow::Result<Progr
     let list = dir.join("logs");
     fs::write(&list, format!("logs/v0\n{}", logs.iter().map(block).collect::<String>()))?;
     let text = |path: &Path| path.to_str().map(str::to_owned).context("a path that is text");
-    let arguments = ["serve", "--dir", &text(dir)?, "--listen", "127.0.0.1:0", "--logs", &text(&list)?].map(str::to_owned);
+    let arguments = [role, "--dir", &text(dir)?, "--listen", "127.0.0.1:0", "--logs", &text(&list)?].map(str::to_owned);
     Ok(Program::start("tally-witness", arguments, &dir.with_extension("stderr"))?)
 }
 
