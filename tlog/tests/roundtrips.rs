@@ -185,8 +185,8 @@ proptest! {
         prop_assert_eq!(Upload::parse(&body[..cut.index(head)]), Ok(None));
         let mut next = start;
         for span in upload.spans() {
-            prop_assert!(span.start == next && span.aligned % mirror::PACKAGE == 0 && span.start - span.aligned < mirror::PACKAGE);
-            prop_assert!(span.end == upload.end || span.end % mirror::PACKAGE == 0);
+            prop_assert!(span.start == next && span.aligned.is_multiple_of(mirror::PACKAGE) && span.start - span.aligned < mirror::PACKAGE);
+            prop_assert!(span.end == upload.end || span.end.is_multiple_of(mirror::PACKAGE));
             next = span.end;
             let entries: Vec<Vec<u8>> = (span.start..span.end).map(|index| vec![index as u8; (index % 5) as usize]).collect();
             let package = Package { entries: entries.iter().map(Vec::as_slice).collect(), proof: SubtreeProof(proof.clone()) };
