@@ -9,7 +9,7 @@ mod verify;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use attest::predicate::Predicate;
@@ -21,7 +21,7 @@ use tokio::sync::OnceCell;
 use crate::chain::{Catalogue, Keyring, Lists};
 use crate::claim::{self, Claim};
 use crate::config::{BOOTSTRAP, Config};
-use crate::distro::{Index, Manager};
+use crate::distro::{self, Index, Manager};
 use crate::download::{self, Downloaded, Order};
 use crate::home::Home;
 use crate::image;
@@ -112,6 +112,8 @@ pub struct Site {
     /// apt's lists as the last download left them: the next one fetches what has changed.
     lists: Mutex<Option<PathBuf>>,
     baseline: OnceCell<Tree>,
+    /// What the repositories of other managers than apt list.
+    index: tokio::sync::Mutex<Option<Arc<Index>>>,
 }
 
 impl Site {
@@ -162,7 +164,15 @@ impl Run<'_> {
         podman.adapt(&image).await?;
         let scratch = self.home.scratch()?;
         let sources = self.sources(podman, &image, scratch.path()).await?;
-        Ok(Site { keyring, image, sources, scratch, lists: Mutex::default(), baseline: OnceCell::new() })
+        Ok(Site {
+            keyring,
+            image,
+            sources,
+            scratch,
+            lists: Mutex::default(),
+            baseline: OnceCell::new(),
+            index: tokio::sync::Mutex::default(),
+        })
     }
 
     /// Everything that the repositories offer for the image's architecture, by their signed indexes.
@@ -170,7 +180,11 @@ impl Run<'_> {
     /// # Errors
     /// If they cannot be downloaded or verified.
     pub async fn catalogue(&self, podman: &Podman, site: &Site) -> Result<Catalogue, RunError> {
+        // It says which architecture the image has; apt's lists come with it.
         let downloaded = self.download(podman, site, &[], site.scratch.path()).await?;
+        if let Some(index) = self.index(site).await? {
+            return Ok(index.catalogue(self.config.manager, &downloaded.native, client::now()));
+        }
         let (sources, keyring) = (site.sources.clone(), site.keyring.clone());
         let work = move || {
             let architectures = BTreeSet::from([downloaded.native.clone()]);
@@ -252,13 +266,23 @@ impl Run<'_> {
         Ok((claims, states))
     }
 
-    /// The verified indexes of other managers than apt, whose lists come out of the container.
-    async fn index(&self, site: &Site) -> Result<Option<Index>, RunError> {
+    /// The verified indexes of other managers than apt, whose lists come out of the container. Read anew only where a repository signs something
+    /// else than before.
+    async fn index(&self, site: &Site) -> Result<Option<Arc<Index>>, RunError> {
         let Config { manager, repositories, suite, .. } = self.config;
         if *manager == Manager::Apt {
             return Ok(None);
         }
-        Ok(Some(Index::fetch(*manager, repositories, suite, &site.keyring, site.scratch.path()).await?))
+        let (keyring, scratch) = (&site.keyring, site.scratch.path());
+        let mut known = site.index.lock().await;
+        if let Some(index) = &*known
+            && distro::are_unchanged(*manager, repositories, index.repositories(), keyring, scratch).await?
+        {
+            return Ok(Some(Arc::clone(index)));
+        }
+        let index = Arc::new(Index::fetch(*manager, repositories, suite, keyring, scratch).await?);
+        *known = Some(Arc::clone(&index));
+        Ok(Some(index))
     }
 
     fn spool_claims(&self, ready: &[(Request, Ready)]) -> Result<(), RunError> {

@@ -2,18 +2,22 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use attest::Statement;
 use attest::predicate::{Change, Observed, Predicate};
 use package::deb::Limits;
 use package::{alpm, rpm};
 use support::containers::{Builder, alone, containers_of};
+use support::log::Log;
 use support::repository::Repository;
+use support::service::{Running, logged, wait_for};
 
 /// Suites with the package managers in them.
 const SID: [&str; 2] =
@@ -67,17 +71,28 @@ impl Yard {
 
     /// Two packages, one of which needs the other, and their index.
     fn rpm(&self) {
-        fs::write(self.served().join("plain.spec"), PLAIN_SPEC).unwrap();
+        self.rpm_of("1.0");
+    }
+
+    /// Another version of the one beside those that are there.
+    fn rpm_of(&self, version: &str) {
+        fs::write(self.served().join("plain.spec"), PLAIN_SPEC.replace("Version: 1.0", &format!("Version: {version}"))).unwrap();
         fs::write(self.served().join("needed.spec"), NEEDED_SPEC).unwrap();
-        self.make(&format!("cd /srv\nfor spec in *.spec; do {RPMBUILD} $spec; done\nmkdir rpm && mv noarch/* rpm/\ncreaterepo_c -q rpm"));
+        self.make(&format!(
+            "cd /srv\nmkdir -p rpm\n{RPMBUILD} plain.spec\n[ -e rpm/needed-1-1.noarch.rpm ] || {RPMBUILD} needed.spec\nmv noarch/* rpm/\ncreaterepo_c -q rpm"
+        ));
         self.keys.sign(&self.served().join("rpm/repodata/repomd.xml"), &self.served().join("rpm/repodata/repomd.xml.asc"), true);
     }
 
     fn pacman(&self) {
-        fs::write(self.served().join("PKGBUILD"), PKGBUILD).unwrap();
+        self.pacman_of("1.0");
+    }
+
+    fn pacman_of(&self, version: &str) {
+        fs::write(self.served().join("PKGBUILD"), PKGBUILD.replace("pkgver=1.0", &format!("pkgver={version}"))).unwrap();
         fs::write(self.served().join("plain.install"), "post_install() {\n  echo made >/usr/share/plain/made\n}\n").unwrap();
         self.make(
-            "mkdir /srv/alpm /build && cp /srv/PKGBUILD /srv/plain.install /build && chown -R 65534:65534 /build && cd /build\n\
+            "mkdir -p /srv/alpm /build && cp /srv/PKGBUILD /srv/plain.install /build && chown -R 65534:65534 /build && cd /build\n\
              PKGEXT=.pkg.tar.zst PKGDEST=/build setpriv --reuid=65534 --regid=65534 --clear-groups env HOME=/build makepkg --nodeps --nosign\n\
              cp *.pkg.tar.zst /srv/alpm && cd /srv/alpm && repo-add tests.db.tar.gz *.pkg.tar.zst",
         );
@@ -85,8 +100,13 @@ impl Yard {
     }
 
     fn builder(&self, manager: &str, path: &str) -> Builder {
+        self.builder_with(manager, path, "", "")
+    }
+
+    /// With more members of the configuration before the sections, and sections.
+    fn builder_with(&self, manager: &str, path: &str, more: &str, sections: &str) -> Builder {
         let text = format!(
-            "keyring = \"{}\"\nmanager = \"{manager}\"\nimage = \"{}\"\nobserve_runs = 1\nvendors = {{ tests = \"tests\" }}\n\
+            "keyring = \"{}\"\nmanager = \"{manager}\"\nimage = \"{}\"\nobserve_runs = 1\n{more}vendors = {{ tests = \"tests\" }}\n{sections}\
              [[repository]]\nname = \"tests\"\nurl = \"{}/{path}\"\n",
             self.keys.keyring(&["archive"]).display(),
             self.image,
@@ -221,6 +241,65 @@ fn pacman(suite: [&str; 2]) {
     support::tool(Command::new("tar").args(["-czf"]).arg(&empty).args(["-T", "/dev/null"]));
     let strict = yard.builder("pacman", "alpm/");
     refusals(&yard, &strict, &database, &yard.served().join("alpm/tests.db.sig"), false, &empty);
+}
+
+/// The service says of each version what is to be said, once, and as soon as it is published; killed again and again, it neither loses nor repeats.
+fn watched(yard: &Yard, manager: &str, path: &str, publish: &dyn Fn(&str)) {
+    let log = Log::start();
+    let kind = if manager == "pacman" { "alpm" } else { "rpm" };
+    let run = format!("[run]\ninterval = 2\nbatch = 2\npackages = [\"pkg:{kind}/tests/plain\"]\n");
+    let builder = yard.builder_with(manager, path, &log.config(), &run);
+    let running = Running::start(&builder, &[]);
+    wait_for("the first version", || logged(&log).len() == 3);
+    publish("2.0");
+    wait_for("the second version", || logged(&log).len() == 6);
+    let said = logged(&log);
+    assert_eq!(said.iter().filter(|(_, purl)| purl.contains("/plain@") && purl.contains("2.0-3")).count(), 3, "{said:?}");
+    if kind == "rpm" {
+        let asked = support::tally_builder(&["request", "--config", &builder.config, "needed"], 30);
+        assert!(asked.status.success(), "{}", support::text(&asked));
+        wait_for("what was asked for", || logged(&log).len() == 9);
+    }
+    running.end();
+    let before = logged(&log).len();
+    publish("3.0");
+    for kill in 0..4 {
+        let mut running = Running::start(&builder, &[]);
+        let moment = Duration::from_millis(RandomState::new().hash_one(kill) % 15_000);
+        std::thread::sleep(moment);
+        running.child.kill().unwrap();
+        running.child.wait().unwrap();
+        println!("{manager}: killed after {} ms with {} entries in the log", moment.as_millis(), logged(&log).len());
+    }
+    let running = Running::start(&builder, &[]);
+    wait_for("the third version", || logged(&log).len() >= before + 3);
+    running.end();
+    let said = logged(&log);
+    assert_eq!((said.len(), said.iter().collect::<BTreeSet<_>>().len()), (before + 3, before + 3), "{said:?}");
+    assert_eq!((containers_of(&builder).as_str(), builder.said().len()), ("", 0));
+    println!("{manager}: {} entries, each once", said.len());
+}
+
+#[test]
+#[ignore = "bootstraps a root of another suite: make distros"]
+fn the_service_of_dnf_and_zypper() {
+    let _alone = alone();
+    for (suite, manager) in [(SID, "dnf"), (BOOKWORM, "zypper")] {
+        let yard = Yard::new(suite);
+        yard.rpm();
+        let publish = |version: &str| yard.rpm_of(version);
+        watched(&yard, manager, "rpm", &publish);
+    }
+}
+
+#[test]
+#[ignore = "bootstraps a root of another suite: make distros"]
+fn the_service_of_pacman() {
+    let _alone = alone();
+    let yard = Yard::new(SID);
+    yard.pacman();
+    let publish = |version: &str| yard.pacman_of(version);
+    watched(&yard, "pacman", "alpm", &publish);
 }
 
 #[test]

@@ -5,80 +5,15 @@ mod support;
 use std::collections::BTreeSet;
 use std::fs;
 use std::hash::{BuildHasher as _, RandomState};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::Write as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
-use attest::{Envelope, Statement};
 use support::containers::{Builder, alone, containers_of, images_of, local_builder};
 use support::log::{Fault, Log};
 use support::repository::Repository;
-
-/// Longer than anything here takes on a busy machine.
-const LONG: Duration = Duration::from_secs(300);
-
-struct Running {
-    child: Child,
-    lines: Receiver<String>,
-    seen: Vec<String>,
-}
-
-impl Running {
-    fn start(builder: &Builder, more: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tally-builder"))
-            .args(["run", "--config", &builder.config])
-            .args(more)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (sender, lines) = channel();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        Self { child, lines, seen: Vec::new() }
-    }
-
-    /// Waits for a line with this in it.
-    fn says(&mut self, part: &str) -> String {
-        let started = Instant::now();
-        while started.elapsed() < LONG {
-            let Ok(line) = self.lines.recv_timeout(LONG) else { break };
-            self.seen.push(line.clone());
-            if line.contains(part) {
-                return line;
-            }
-        }
-        panic!("it never said {part}: {:?}", self.seen);
-    }
-
-    /// Ends it as systemd does, and returns what it said.
-    fn end(mut self) -> Vec<String> {
-        support::tool(Command::new("kill").args(["-TERM", &self.child.id().to_string()]));
-        let status = self.child.wait().unwrap();
-        self.seen.extend(self.lines.iter());
-        assert_eq!(status.code(), Some(0), "{:?}", self.seen);
-        self.seen
-    }
-}
-
-/// What the log holds about packages: kind and package URL of every such entry.
-fn logged(log: &Log) -> Vec<(String, String)> {
-    let read = |entry: &Vec<u8>| {
-        let statement = Statement::parse(Envelope::parse(entry).unwrap().payload()).unwrap();
-        (statement.kind().short_name().to_owned(), statement.subject.name)
-    };
-    log.state.lock().unwrap().entries.iter().map(read).filter(|(_, name)| name.starts_with("pkg:")).collect()
-}
-
-fn wait_for(what: &str, is_so: impl Fn() -> bool) {
-    let started = Instant::now();
-    while !is_so() {
-        assert!(started.elapsed() < LONG, "this never came: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
+use support::service::{Running, logged, metric, wait_for};
 
 /// Publishes the repository as it is now.
 fn publish(repository: &Repository) {
@@ -90,15 +25,6 @@ fn service(dir: &Path, repository: &Repository, log: &Log) -> Builder {
     let mut config = fs::OpenOptions::new().append(true).open(&builder.config).unwrap();
     config.write_all(b"[run]\ninterval = 2\nbatch = 2\npackages = [\"pkg:deb/tests/w*\"]\n").unwrap();
     builder
-}
-
-fn metric(address: &str, name: &str) -> f64 {
-    let mut connection = TcpStream::connect(address).unwrap();
-    connection.write_all(format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
-    let mut text = String::new();
-    connection.read_to_string(&mut text).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap_or_else(|| panic!("{name} in {text}"));
-    line.parse().unwrap()
 }
 
 /// A new version is in the log after one look; what is there is not said again, not after a restart either; requests reach what is not watched.

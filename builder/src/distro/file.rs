@@ -11,13 +11,14 @@ use package::rpm::RpmPackage;
 use package::{alpm, rpm};
 use tlog::Hash;
 
-use super::Manager;
+use super::{Format, Manager};
 use crate::claim::ClaimError;
 
 /// What a package file says about itself, and what it would install.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackageFile {
-    format: Format,
+    /// Which kind of file it is.
+    pub format: Format,
     /// Its name.
     pub name: String,
     /// Its version as package URLs spell it; for rpm without the epoch.
@@ -36,13 +37,6 @@ pub struct PackageFile {
     pub source: Option<(String, String)>,
     /// What it would install.
     pub manifest: Manifest,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    Deb,
-    Rpm,
-    Alpm,
 }
 
 impl PackageFile {
@@ -66,11 +60,7 @@ impl PackageFile {
     /// # Errors
     /// If its name does not make one.
     pub fn purl(&self, namespace: &str) -> Result<Purl, PurlError> {
-        match self.format {
-            Format::Deb => Purl::deb(namespace, &self.name, &self.version, &self.architecture),
-            Format::Rpm => Purl::rpm(namespace, &self.name, &self.version, &self.architecture, self.epoch),
-            Format::Alpm => Purl::alpm(namespace, &self.name, &self.version, &self.architecture),
-        }
+        self.format.purl(namespace, &self.name, &self.version, &self.architecture, self.epoch)
     }
 
     /// For messages.

@@ -8,6 +8,7 @@ mod claim;
 mod desc;
 mod error;
 mod file;
+mod format;
 mod manager;
 mod pacman;
 mod primary;
@@ -20,12 +21,13 @@ use std::path::Path;
 use attest::predicate::PackageOrigin;
 use tlog::Hash;
 
-use crate::chain::Keyring;
+use crate::chain::{Catalogue, Keyring, Offer};
 use crate::watch;
 
 pub(crate) use claim::claim_one;
 pub use error::IndexError;
 pub use file::PackageFile;
+pub use format::Format;
 pub use manager::{Manager, Repository};
 pub(crate) use script::{INSTALL_PACMAN, INSTALL_RPM, download, settings};
 
@@ -44,12 +46,23 @@ pub struct Listed {
     pub epoch: u32,
     /// Bytes.
     pub size: u64,
+    /// When its index was made, in POSIX seconds, where that is said.
+    pub published: Option<u64>,
+}
+
+/// What one repository says.
+struct Contents {
+    /// SHA-256 of the file that it signs.
+    signed: Hash,
+    listed: Vec<(Hash, Listed)>,
 }
 
 /// Everything that verified indexes list, by SHA-256 of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Index {
     listed: BTreeMap<Hash, Listed>,
+    /// SHA-256 of the file that each repository signs, by its address.
+    repositories: BTreeMap<String, Hash>,
 }
 
 impl Index {
@@ -66,15 +79,41 @@ impl Index {
     ) -> Result<Self, IndexError> {
         let mut index = Self::default();
         for repository in repositories {
-            let listed = match manager {
+            let contents = match manager {
                 Manager::Pacman => pacman::fetch(repository, suite, keyring, scratch).await?,
                 _ => rpm::fetch(repository, suite, keyring, scratch).await?,
             };
-            for (sha256, listed) in listed {
+            index.repositories.insert(place(repository), contents.signed);
+            for (sha256, listed) in contents.listed {
                 index.listed.entry(sha256).or_insert(listed);
             }
         }
         Ok(index)
+    }
+
+    /// Everything that can be installed on this kind of machine, for the service; `now` stands for the time of an index that says none.
+    #[must_use]
+    pub fn catalogue(&self, manager: Manager, machine: &str, now: u64) -> Catalogue {
+        let format = Format::of(manager);
+        let fits = |listed: &Listed| listed.architecture == machine || listed.architecture == format.any();
+        let offer = |(sha256, listed): (&Hash, &Listed)| Offer {
+            format,
+            name: listed.name.clone(),
+            version: listed.version.clone(),
+            architecture: listed.architecture.clone(),
+            epoch: listed.epoch,
+            sha256: *sha256,
+            origin: listed.origin.origin.clone(),
+            published: listed.published.unwrap_or(now).min(now),
+        };
+        let offers = self.listed.iter().filter(|(_, listed)| fits(listed)).map(|listed| (*listed.0, offer(listed)));
+        Catalogue { offers: offers.collect(), repositories: self.repositories.clone() }
+    }
+
+    /// SHA-256 of the file that each repository signed, by its address.
+    #[must_use]
+    pub const fn repositories(&self) -> &BTreeMap<String, Hash> {
+        &self.repositories
     }
 
     /// Whether a verified index names a file with this digest.
@@ -96,6 +135,33 @@ impl Index {
         }
         Ok(listed)
     }
+}
+
+/// Whether all repositories sign now what they signed then.
+///
+/// # Errors
+/// If one cannot be looked at.
+pub async fn are_unchanged(
+    manager: Manager,
+    repositories: &[Repository],
+    then: &BTreeMap<String, Hash>,
+    keyring: &Keyring,
+    scratch: &Path,
+) -> Result<bool, IndexError> {
+    for repository in repositories {
+        let now = match manager {
+            Manager::Pacman => pacman::look(repository, keyring, scratch).await?,
+            _ => rpm::look(repository, keyring, scratch).await?,
+        };
+        if then.get(&place(repository)) != Some(&now) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn place(repository: &Repository) -> String {
+    format!("{} {}", repository.name, repository.url)
 }
 
 /// A signed file and its detached signature, both fetched; the file's bytes, and whose signatures hold.

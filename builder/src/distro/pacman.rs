@@ -7,21 +7,26 @@ use attest::predicate::PackageOrigin;
 use tlog::Hash;
 
 use super::desc::{Package, parse_desc};
-use super::{IndexError, Listed, Repository, signed};
+use super::{Contents, IndexError, Listed, Repository, signed};
 use crate::chain::{Keyring, decompress};
 
-/// Everything that a repository lists.
-pub(super) async fn fetch(
-    repository: &Repository,
-    suite: &str,
-    keyring: &Keyring,
-    scratch: &Path,
-) -> Result<Vec<(Hash, Listed)>, IndexError> {
+/// SHA-256 of what a repository signs now.
+pub(super) async fn look(repository: &Repository, keyring: &Keyring, scratch: &Path) -> Result<Hash, IndexError> {
+    Ok(Hash::digest(&database(repository, keyring, scratch).await?.0))
+}
+
+async fn database(repository: &Repository, keyring: &Keyring, scratch: &Path) -> Result<(Vec<u8>, Vec<String>), IndexError> {
     let file = format!("{}.db", repository.name);
-    let (database, signers) = signed(repository, &file, &format!("{file}.sig"), MAX_DATABASE, keyring, scratch).await?;
+    signed(repository, &file, &format!("{file}.sig"), MAX_DATABASE, keyring, scratch).await
+}
+
+/// Everything that a repository lists.
+pub(super) async fn fetch(repository: &Repository, suite: &str, keyring: &Keyring, scratch: &Path) -> Result<Contents, IndexError> {
+    let file = format!("{}.db", repository.name);
+    let (database, signers) = database(repository, keyring, scratch).await?;
     let digest = Hash::digest(&database);
     let place = format!("{}/{file}", repository.url);
-    let packages = parse_database(database).map_err(|reason| IndexError::Malformed { place, reason })?;
+    let (packages, published) = parse_database(database).map_err(|reason| IndexError::Malformed { place, reason })?;
     let origin = |filename: String| PackageOrigin {
         filename,
         in_release: digest,
@@ -33,16 +38,16 @@ pub(super) async fn fetch(
     };
     let listed = |package: Package| {
         let Package { name, version, architecture, size, sha256, filename } = package;
-        (sha256, Listed { origin: origin(filename), name, version, architecture, epoch: 0, size })
+        (sha256, Listed { origin: origin(filename), name, version, architecture, epoch: 0, size, published })
     };
-    Ok(packages.into_iter().map(listed).collect())
+    Ok(Contents { signed: digest, listed: packages.into_iter().map(listed).collect() })
 }
 
-/// Reads a database: an archive, compressed or not, with a file `NAME-VERSION/desc` for each package.
+/// Reads a database: an archive, compressed or not, with a file `NAME-VERSION/desc` for each package. Also gives the time of the newest one.
 ///
 /// # Errors
 /// Why it is none, in words.
-fn parse_database(bytes: Vec<u8>) -> Result<Vec<Package>, String> {
+fn parse_database(bytes: Vec<u8>) -> Result<(Vec<Package>, Option<u64>), String> {
     let extension = match bytes[..] {
         [0x1f, 0x8b, ..] => ".gz",
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => ".xz",
@@ -51,12 +56,13 @@ fn parse_database(bytes: Vec<u8>) -> Result<Vec<Package>, String> {
     };
     let text = decompress(bytes, extension, MAX_TEXT)?;
     let mut archive = tar::Archive::new(text.as_slice());
-    let mut packages = Vec::new();
+    let (mut packages, mut newest) = (Vec::new(), None);
     for entry in archive.entries().map_err(|error| error.to_string())? {
         let entry = entry.map_err(|error| error.to_string())?;
         let path = entry.path_bytes().into_owned();
         let path = String::from_utf8(path).map_err(|_| "a path that is no text")?;
         let Some(directory) = path.strip_suffix("/desc") else { continue };
+        newest = newest.max(entry.header().mtime().ok());
         let mut desc = String::new();
         entry.take(MAX_DESC).read_to_string(&mut desc).map_err(|error| error.to_string())?;
         let package = parse_desc(&desc).map_err(|reason| format!("{path}: {reason}"))?;
@@ -68,7 +74,7 @@ fn parse_database(bytes: Vec<u8>) -> Result<Vec<Package>, String> {
             return Err("too many packages".to_owned());
         }
     }
-    Ok(packages)
+    Ok((packages, newest))
 }
 
 const MAX_DATABASE: usize = 256 << 20;
@@ -88,17 +94,19 @@ mod tests {
         let mut header = tar::Header::new_ustar();
         header.set_size(desc.len() as u64);
         header.set_mode(0o644);
+        header.set_mtime(1_700_000_000);
         builder.append_data(&mut header, path, desc.as_bytes()).unwrap();
         builder.into_inner().unwrap()
     }
 
     #[test]
     fn a_database_says_what_it_lists() {
-        let packages = parse_database(database("a-1:2-3/desc", DESC)).unwrap();
+        let (packages, newest) = parse_database(database("a-1:2-3/desc", DESC)).unwrap();
+        assert_eq!(newest, Some(1_700_000_000));
         let package = &packages[0];
         assert_eq!((package.name.as_str(), package.version.as_str(), package.architecture.as_str()), ("a", "1:2-3", "any"));
         assert_eq!((package.size, package.sha256, package.filename.as_str()), (7, Hash::EMPTY, "a-1:2-3-any.pkg.tar.zst"));
-        assert_eq!(parse_database(database("a-1:2-3/files", "")), Ok(Vec::new()));
+        assert_eq!(parse_database(database("a-1:2-3/files", "")), Ok((Vec::new(), None)));
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub struct Primary {
     pub sha256: Hash,
     /// Its bytes, where they are said.
     pub size: Option<u64>,
+    /// When it was made, in POSIX seconds, where that is said.
+    pub time: Option<u64>,
 }
 
 /// Reads repomd.xml: which file is the primary index.
@@ -33,9 +35,12 @@ pub fn parse_repomd(text: &[u8]) -> Result<Primary, String> {
             (["repomd", "data", "location"], Part::Start(start)) if inside => fields.href = attribute(start, "href")?,
             (["repomd", "data", "checksum"], Part::Text(text)) if inside => fields.checksum = Some(text.to_owned()),
             (["repomd", "data", "size"], Part::Text(text)) if inside => fields.size = Some(text.to_owned()),
+            (["repomd", "data", "timestamp"], Part::Text(text)) if inside => fields.time = Some(text.to_owned()),
             (["repomd", "data"], Part::End) if inside => {
                 let size = fields.size.take().map(|size| size.parse().map_err(|_| "a size that is no number")).transpose()?;
-                let primary = Primary { href: fields.href()?, sha256: fields.sha256()?, size };
+                // Older tools write fractions of seconds.
+                let time = fields.time.take().and_then(|time| time.split('.').next()?.parse().ok());
+                let primary = Primary { href: fields.href()?, sha256: fields.sha256()?, size, time };
                 if found.replace(primary).is_some() {
                     return Err("two primary indexes".to_owned());
                 }
@@ -116,6 +121,7 @@ struct Fields {
     checksum: Option<String>,
     size: Option<String>,
     href: Option<String>,
+    time: Option<String>,
 }
 
 impl Fields {

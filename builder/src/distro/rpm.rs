@@ -6,18 +6,18 @@ use attest::predicate::PackageOrigin;
 use tlog::Hash;
 
 use super::primary::{Package, parse_primary, parse_repomd};
-use super::{IndexError, Listed, Repository, signed};
+use super::{Contents, IndexError, Listed, Repository, signed};
 use crate::chain::{Keyring, decompress};
 use crate::watch;
 
+/// SHA-256 of what a repository signs now.
+pub(super) async fn look(repository: &Repository, keyring: &Keyring, scratch: &Path) -> Result<Hash, IndexError> {
+    Ok(Hash::digest(&signed(repository, REPOMD, SIGNATURE, MAX_REPOMD, keyring, scratch).await?.0))
+}
+
 /// Everything that a repository lists.
-pub(super) async fn fetch(
-    repository: &Repository,
-    suite: &str,
-    keyring: &Keyring,
-    scratch: &Path,
-) -> Result<Vec<(Hash, Listed)>, IndexError> {
-    let (repomd, signers) = signed(repository, REPOMD, "repodata/repomd.xml.asc", MAX_REPOMD, keyring, scratch).await?;
+pub(super) async fn fetch(repository: &Repository, suite: &str, keyring: &Keyring, scratch: &Path) -> Result<Contents, IndexError> {
+    let (repomd, signers) = signed(repository, REPOMD, SIGNATURE, MAX_REPOMD, keyring, scratch).await?;
     let malformed = |place: &str, reason: String| IndexError::Malformed { place: format!("{}/{place}", repository.url), reason };
     let primary = parse_repomd(&repomd).map_err(|reason| malformed(REPOMD, reason))?;
     let bytes = watch::fetch(&repository.url, &primary.href, MAX_PRIMARY).await?;
@@ -38,12 +38,13 @@ pub(super) async fn fetch(
     };
     let listed = |package: Package| {
         let Package { name, version, architecture, epoch, size, sha256, href } = package;
-        (sha256, Listed { origin: origin(href), name, version, architecture, epoch, size })
+        (sha256, Listed { origin: origin(href), name, version, architecture, epoch, size, published: primary.time })
     };
-    Ok(packages.into_iter().map(listed).collect())
+    Ok(Contents { signed: Hash::digest(&repomd), listed: packages.into_iter().map(listed).collect() })
 }
 
 const REPOMD: &str = "repodata/repomd.xml";
+const SIGNATURE: &str = "repodata/repomd.xml.asc";
 const MAX_REPOMD: usize = 16 << 20;
 const MAX_PRIMARY: usize = 1 << 30;
 const MAX_TEXT: u64 = 4 << 30;

@@ -117,6 +117,16 @@ impl PodmanError {
         matches!(self, Self::Api { source, .. } if matches!(**source, bollard::errors::Error::JsonDataError { .. }))
     }
 
+    /// The container over which Podman stumbles: killed while it removed one, it has thrown away half of it, and lists none from then on.
+    fn half_removed(&self) -> Option<String> {
+        let Self::Api { source, .. } = self else { return None };
+        let bollard::errors::Error::DockerResponseServerError { message, .. } = &**source else { return None };
+        let (_, rest) = message.split_once("from store \"")?;
+        let (id, reason) = rest.split_once('"')?;
+        let is_id = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        (is_id && reason.contains("container not known")).then(|| id.to_owned())
+    }
+
     pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();
         move |source| Self::Io { what, source }
@@ -248,6 +258,16 @@ impl Podman {
                     self.prune().await?;
                     tokio::time::sleep(Duration::from_millis(200) * tries).await;
                 }
+                // Whoever is at it may end it yet.
+                Err(error) if error.half_removed().is_some() && tries <= REMOVE_TRIES => {
+                    tokio::time::sleep(Duration::from_millis(200) * tries).await;
+                    if tries > REMOVE_TRIES / 2
+                        && let Some(id) = error.half_removed()
+                    {
+                        tracing::warn!("removing container {id}, half of which was removed before");
+                        self.remove(&id).await?;
+                    }
+                }
                 containers => {
                     for id in containers? {
                         self.remove(&id).await?;
@@ -292,3 +312,24 @@ const SOON: Duration = Duration::from_secs(300);
 const REMOVE_TRIES: u32 = 8;
 /// The label's key, on containers and on images that were imported here.
 const LABEL: &str = "dev.tallystick.builder";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_that_is_half_gone_is_named() {
+        let refused = |message: &str| {
+            api("list containers")(bollard::errors::Error::DockerResponseServerError { status_code: 500, message: message.to_owned() })
+        };
+        let id = "954f254513dac02cf2ebc4d471b3c0a3aa1f417757cd2768f7c409a8747ec4d3";
+        let known = format!("getting container from store \"{id}\": container not known");
+        assert_eq!(refused(&known).half_removed().as_deref(), Some(id));
+        for other in
+            [known.replace("954f", "954"), known.replace("not known", "in use"), "container not known".to_owned(), known.replace('"', "")]
+        {
+            assert_eq!(refused(&other).half_removed(), None, "{other}");
+        }
+        assert_eq!(PodmanError::NotInstalled.half_removed(), None);
+    }
+}

@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::chain::{Catalogue, Keyring};
 use crate::config::Config;
+use crate::distro::{self, Manager};
 use crate::home::Home;
 use crate::podman::Podman;
 use crate::progress::Progress;
@@ -111,12 +112,17 @@ impl Worker<'_> {
         result
     }
 
-    /// Whether a repository is another than the one that the catalogue was read from. One that cannot be looked at is left to apt, which tries
-    /// again and says what is wrong.
+    /// Whether a repository is another than the one that the catalogue was read from. One that cannot be looked at is looked at
+    /// again by the round, which says what is wrong.
     async fn has_changed(&self, state: &State) -> bool {
         let Some(catalogue) = &state.catalogue else { return true };
         let pinned = self.config.keyring_sha256.as_deref().and_then(Hash::from_hex);
         let (Ok(keyring), Ok(scratch)) = (Keyring::open(&self.config.keyring, pinned), self.home.scratch()) else { return true };
+        let Config { manager, repositories, .. } = self.config;
+        if *manager != Manager::Apt {
+            let unchanged = distro::are_unchanged(*manager, repositories, &catalogue.repositories, &keyring, scratch.path()).await;
+            return !unchanged.inspect_err(|error| tracing::warn!("{error}")).unwrap_or(false);
+        }
         for source in &state.sources {
             match watch::look(source, &keyring, &scratch.path().join("InRelease"), client::now()).await {
                 Ok(seen) if catalogue.repositories.values().any(|known| *known == seen.in_release) => {}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use attest::{Purl, Scope};
+use attest::Scope;
 use tlog::Hash;
 
 use super::Shard;
@@ -64,8 +64,7 @@ impl Choice<'_> {
     }
 
     fn is_ours(&self, offer: &Offer) -> bool {
-        let purl =
-            self.vendors.get(&offer.origin).and_then(|vendor| Purl::deb(vendor, &offer.name, &offer.version, &offer.architecture).ok());
+        let purl = self.vendors.get(&offer.origin).and_then(|vendor| offer.purl(vendor).ok());
         self.shard.covers(&offer.name) && purl.is_some_and(|purl| self.scopes.iter().any(|scope| scope.covers(&purl)))
     }
 
@@ -82,10 +81,13 @@ fn due(offer: &Offer) -> Option<Due> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::distro::Format;
     use crate::home::Home;
 
     fn offer(name: &str, origin: &str) -> Offer {
         Offer {
+            format: Format::Deb,
+            epoch: 0,
             name: name.to_owned(),
             version: "1".to_owned(),
             architecture: "all".to_owned(),

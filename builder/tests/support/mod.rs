@@ -4,6 +4,7 @@
 pub mod containers;
 pub mod log;
 pub mod repository;
+pub mod service;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
