@@ -139,8 +139,12 @@ pub async fn discard(podman: &Podman) -> Result<(), ImageError> {
 /// If there are none for the suite, or one is refused.
 pub fn machine_sources(config: &Config) -> Result<Vec<Source>, SourcesError> {
     if let Some(mirror) = &config.bootstrap.mirror {
-        let source =
-            Source { uri: mirror.trim_end_matches('/').to_owned(), suite: config.suite.clone(), components: vec!["main".to_owned()] };
+        let source = Source {
+            uri: mirror.trim_end_matches('/').to_owned(),
+            suite: config.suite.clone(),
+            components: vec!["main".to_owned()],
+            snapshot: None,
+        };
         return Ok(vec![source]);
     }
     sources::of_directory(Path::new("/etc/apt"), &config.suite)

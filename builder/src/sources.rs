@@ -3,6 +3,8 @@
 //! A source that apt would believe without a signature is refused. Only what is said here reaches the container's apt: options such
 //! as `signed-by` are dropped, because one pinned keyring is used for everything.
 
+pub mod snapshot;
+
 use std::path::Path;
 
 use package::deb822;
@@ -16,6 +18,8 @@ pub struct Source {
     pub suite: String,
     /// Its components, at least one.
     pub components: Vec<String>,
+    /// For a dated snapshot whose `Valid-Until` may be past: as of when it is judged, in POSIX seconds.
+    pub snapshot: Option<u64>,
 }
 
 impl Source {
@@ -24,6 +28,12 @@ impl Source {
     pub fn local(&self) -> Option<&str> {
         let path = self.uri.strip_prefix("file:").or_else(|| self.uri.strip_prefix("copy:"))?;
         Some(path.strip_prefix("//").unwrap_or(path))
+    }
+
+    /// The same, judged as of the time that its address names.
+    fn of_snapshot(self, place: &str) -> Result<Self, SourcesError> {
+        let time = snapshot::time(&self.uri).ok_or_else(|| SourcesError::NoSnapshot { place: place.to_owned() })?;
+        Ok(Self { snapshot: Some(time), ..self })
     }
 }
 
@@ -53,6 +63,12 @@ pub enum SourcesError {
         /// The option.
         option: String,
     },
+    /// `check-valid-until=no` for something that names no time.
+    #[error("{place}: `check-valid-until=no` is for dated snapshots alone: the address must have one part such as 20240131T000000Z")]
+    NoSnapshot {
+        /// File, and line or paragraph.
+        place: String,
+    },
     /// A repository without suites and components.
     #[error("{place}: repositories without `dists/` are not read")]
     Flat {
@@ -75,6 +91,7 @@ impl SourcesError {
     pub const fn hint(&self) -> &'static str {
         match self {
             Self::Unauthenticated { .. } => "remove the option and put the repository's key into the keyring, or remove the source",
+            Self::NoSnapshot { .. } => "name the snapshot's address, or remove the option: an index that is over may be held back",
             Self::NoSource { .. } => "set `mirror` in [bootstrap], or `sources`, in the configuration",
             _ => {
                 "name a sources list with entries such as `deb http://mirror.example/debian bookworm main` as `sources` in the configuration"
@@ -126,7 +143,8 @@ pub fn encode(sources: &[Source]) -> String {
         Some(path) => format!("copy:{path}"),
         None => source.uri.clone(),
     };
-    let line = |source: &Source| format!("deb {} {} {}\n", uri(source), source.suite, source.components.join(" "));
+    let options = |source: &Source| if source.snapshot.is_some() { "[check-valid-until=no] " } else { "" };
+    let line = |source: &Source| format!("deb {}{} {} {}\n", options(source), uri(source), source.suite, source.components.join(" "));
     sources.iter().map(line).collect()
 }
 
@@ -165,7 +183,9 @@ fn parse_list(text: &str, place: &str, wanted: &dyn Fn(&str) -> bool) -> Result<
         for (option, value) in &options {
             check_option(option, value, &place)?;
         }
-        sources.push(source(uri, suite, words.map(str::to_owned).collect(), &place)?);
+        let source = source(uri, suite, words.map(str::to_owned).collect(), &place)?;
+        let lasts = options.iter().any(|(option, value)| option.eq_ignore_ascii_case(VALID_UNTIL) && is_no(value));
+        sources.push(if lasts { source.of_snapshot(&place)? } else { source });
     }
     Ok(sources)
 }
@@ -201,10 +221,12 @@ fn parse_paragraphs(text: &str, place: &str, wanted: &dyn Fn(&str) -> bool) -> R
                 check_option(option, &value, &place)?;
             }
         }
+        let lasts = words(VALID_UNTIL)?.iter().any(|value| is_no(value));
         let components = words("Components")?;
         for uri in words("URIs")? {
             for suite in suites.iter().filter(|suite| wanted(suite)) {
-                sources.push(source(&uri, suite, components.clone(), &place)?);
+                let source = source(&uri, suite, components.clone(), &place)?;
+                sources.push(if lasts { source.of_snapshot(&place)? } else { source });
             }
         }
     }
@@ -230,7 +252,7 @@ fn source(uri: &str, suite: &str, components: Vec<String>, place: &str) -> Resul
     if !known || !plain(uri) || !plain(suite) || !components.iter().all(|component| plain(component)) {
         return Err(SourcesError::Malformed { place: place.to_owned() });
     }
-    Ok(Source { uri: uri.to_owned(), suite: suite.to_owned(), components })
+    Ok(Source { uri: uri.to_owned(), suite: suite.to_owned(), components, snapshot: None })
 }
 
 fn belongs(name: &str, suite: &str) -> bool {
@@ -242,6 +264,8 @@ fn is_no(value: &str) -> bool {
     ["no", "false", "without", "off", "disable", "0"].iter().any(|word| word.eq_ignore_ascii_case(value))
 }
 
+/// apt's option for repositories whose time is over.
+const VALID_UNTIL: &str = "Check-Valid-Until";
 /// Options that make apt accept what is not signed, or signed badly.
 const UNSAFE: [&str; 4] = ["Trusted", "Allow-Insecure", "Allow-Weak", "Allow-Downgrade-To-Insecure"];
 
@@ -296,6 +320,21 @@ mod tests {
         let paragraph = "Types: deb\nURIs: http://a\nSuites: s\nComponents: main\nTrusted: yes\n";
         assert_eq!(unsafe_option(parse_paragraphs(paragraph, "x", &|_| true)), "trusted=yes");
         assert!(list("deb [trusted=no] http://a s main\n").is_ok());
+    }
+
+    #[test]
+    fn only_dated_snapshots_may_be_over() {
+        let text = "deb [check-valid-until=no] http://h/debian/20240131T000000Z bookworm main\n";
+        let sources = list(text).unwrap();
+        assert_eq!((sources[0].snapshot, encode(&sources).as_str()), (Some(1_706_659_200), text));
+        let paragraph = "Types: deb\nURIs: http://h/debian/20240131T000000Z\nSuites: bookworm\nComponents: main\nCheck-Valid-Until: no\n";
+        assert_eq!(parse_paragraphs(paragraph, "x", &|_| true), Ok(sources));
+        let undated = list("deb [check-valid-until=no] http://h/debian bookworm main\n");
+        assert_eq!(undated, Err(SourcesError::NoSnapshot { place: "x:1".to_owned() }));
+        let undated = parse_paragraphs(&paragraph.replace("/20240131T000000Z", ""), "x", &|_| true);
+        assert!(matches!(undated, Err(SourcesError::NoSnapshot { .. })), "{undated:?}");
+        let plain = list("deb [check-valid-until=yes] http://h/debian/20240131T000000Z bookworm main\n").unwrap();
+        assert_eq!(plain[0].snapshot, None);
     }
 
     #[test]

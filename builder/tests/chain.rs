@@ -21,6 +21,7 @@ struct Fixture {
     repository: Repository,
     deb: PathBuf,
     lists: PathBuf,
+    snapshot: Option<u64>,
 }
 
 fn fixture() -> Fixture {
@@ -28,7 +29,7 @@ fn fixture() -> Fixture {
     let mut repository = Repository::new(dir.path());
     let deb = repository.add("one", "1.0", "content\n", "exit 0");
     let lists = dir.path().join("lists");
-    Fixture { _dir: dir, repository, deb, lists }
+    Fixture { _dir: dir, repository, deb, lists, snapshot: None }
 }
 
 impl Fixture {
@@ -46,7 +47,7 @@ impl Fixture {
     fn chain(&self, keys: &[&str]) -> Result<Chain, ChainError> {
         let keyring = Keyring::open(&self.repository.keyring(keys), None).unwrap();
         let uri = format!("file:{}", self.repository.dir.display());
-        let sources = [Source { uri, suite: "test".to_owned(), components: vec!["main".to_owned()] }];
+        let sources = [Source { uri, suite: "test".to_owned(), components: vec!["main".to_owned()], snapshot: self.snapshot }];
         let deb = claim::read(&self.deb).unwrap();
         let (architectures, wanted) = (BTreeSet::from([architecture()]), BTreeSet::from([deb.sha256]));
         let lists = Lists { dir: &self.lists, sources: &sources, architectures: &architectures };
@@ -215,6 +216,31 @@ fn expired_and_future_releases_are_refused() {
     fixture.repository.publish(&future, "archive", &[]);
     fixture.repository.as_lists(&fixture.lists);
     assert_eq!(reason(&fixture), Some(ReleaseError::FromTheFuture(4_102_444_800)));
+}
+
+/// What is over now was not over then; and what a snapshot's time does not fit is refused as if it were now.
+#[test]
+fn a_snapshot_is_judged_as_of_its_time() {
+    let mut fixture = fixture();
+    let release = fixture.repository.release("Valid-Until: Wed, 08 Jan 2020 00:00:00 UTC\n");
+    let date = release.lines().find(|line| line.starts_with("Date: ")).unwrap();
+    fixture.repository.publish(&release.replace(date, "Date: Wed, 01 Jan 2020 00:00:00 UTC"), "archive", &[]);
+    fixture.repository.as_lists(&fixture.lists);
+    let vendors = [("Tests".to_owned(), "tests".to_owned())].into();
+    let mut at = |time: Option<u64>| {
+        fixture.snapshot = time;
+        match fixture.chain(&["archive"]) {
+            Ok(chain) => Ok(chain.states(&vendors).len()),
+            Err(ChainError::Release { reason, .. }) => Err(reason),
+            Err(other) => panic!("{other}"),
+        }
+    };
+    let date = 1_577_836_800;
+    // Nothing is said of its being current.
+    assert_eq!((at(Some(date + 86_400)), at(Some(date + 7 * 86_400))), (Ok(0), Ok(0)));
+    assert_eq!(at(Some(date + 8 * 86_400)), Err(ReleaseError::Expired(date + 7 * 86_400)));
+    assert_eq!(at(Some(date - 2 * 86_400)), Err(ReleaseError::FromTheFuture(date)));
+    assert_eq!(at(None), Err(ReleaseError::Expired(date + 7 * 86_400)));
 }
 
 #[test]

@@ -50,6 +50,29 @@ fn assert_expected_changes(builder: &Builder) {
     assert_eq!((shell.change, shell.to.as_deref()), (Change::Diverted, Some("./bin/sh.distrib")), "{shell:?}");
 }
 
+/// A superseded version comes from a snapshot whose time is long over; the same address is refused where nobody declared it one.
+#[test]
+fn an_old_version_comes_from_a_snapshot() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let mut repository = Repository::new(dir.path());
+    let dated = dir.path().join("20200102T000000Z");
+    fs::rename(&repository.dir, &dated).unwrap();
+    repository.dir = dated;
+    repository.add("one", "1.0", "old\n", "exit 0");
+    let release = repository.release("Valid-Until: Wed, 08 Jan 2020 00:00:00 UTC\n");
+    let date = release.lines().find(|line| line.starts_with("Date: ")).unwrap();
+    repository.publish(&release.replace(date, "Date: Wed, 01 Jan 2020 00:00:00 UTC"), "archive", &[]);
+    let builder = local_builder(dir.path(), &repository, "[check-valid-until=no] ", "observe = false\n");
+    let output = builder.attest(&["one=1.0"]);
+    assert!(output.status.success(), "{}", support::text(&output));
+    let said: Vec<&str> = builder.said().into_keys().map(|(kind, _)| kind).collect();
+    assert_eq!(said, ["package-files/v1", "package-origin/v1"]);
+    fs::write(dir.path().join("local.list"), repository.source_line("")).unwrap();
+    let output = builder.attest(&["one=1.0"]);
+    assert!(output.status.code() == Some(10) && support::text(&output).contains("hint"), "{}", support::text(&output));
+}
+
 /// Claims come before scripts, and every package has a container of its own: a script that alters everything it can reach changes
 /// nothing that is said about others.
 #[test]

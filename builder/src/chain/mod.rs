@@ -169,7 +169,10 @@ impl Chain {
         for source in lists.sources {
             let repository = Repository::open(source, &lists.dir.join(file_name(source, "InRelease")), keyring, now)?;
             repository.collect(lists, wanted, &mut chain.listed)?;
-            chain.seen.push(repository.seen());
+            // That an old snapshot was seen says nothing about what is current.
+            if source.snapshot.is_none() {
+                chain.seen.push(repository.seen());
+            }
         }
         Ok(chain)
     }
@@ -228,15 +231,17 @@ pub fn source_of(lists: &Lists<'_>, keyring: &Keyring, now: u64, name: &str, ver
 }
 
 impl<'a> Repository<'a> {
-    /// Verifies a repository's InRelease file: its signature, that it is the suite's, and its dates against `now` in POSIX seconds.
+    /// Verifies a repository's InRelease file: its signature, that it is the suite's, and its dates against `now` in POSIX seconds, or
+    /// against the time of its snapshot, which is not ahead of now.
     ///
     /// # Errors
     /// The first of these that does not hold.
     pub fn open(source: &'a Source, in_release: &Path, keyring: &Keyring, now: u64) -> Result<Self, ChainError> {
         let place = format!("{} {}", source.uri, source.suite);
+        let as_of = source.snapshot.map_or(now, |snapshot| snapshot.min(now));
         let bytes = read(in_release, MAX_RELEASE)?;
         let signed = keyring.verify(in_release).map_err(|reason| ChainError::Signature { place: place.clone(), reason })?;
-        let release = Release::parse(&signed.text).and_then(|release| release.check(&source.suite, now).map(|()| release));
+        let release = Release::parse(&signed.text).and_then(|release| release.check(&source.suite, as_of).map(|()| release));
         let release = release.map_err(|reason| ChainError::Release { place: place.clone(), reason })?;
         Ok(Self { source, place, release, in_release: Hash::digest(&bytes), signers: signed.signers })
     }
@@ -345,7 +350,7 @@ mod tests {
     #[test]
     fn names_are_those_of_apt() {
         let name = |uri: &str| {
-            let source = Source { uri: uri.to_owned(), suite: "bookworm".to_owned(), components: Vec::new() };
+            let source = Source { uri: uri.to_owned(), suite: "bookworm".to_owned(), components: Vec::new(), snapshot: None };
             file_name(&source, "main/binary-amd64/Packages").display().to_string()
         };
         assert_eq!(name("http://mirror.example/debian"), "mirror.example_debian_dists_bookworm_main_binary-amd64_Packages");
