@@ -89,6 +89,9 @@ const CASES: &[Case] = &[
     case("owner", "chown 33 usr/bin/ssh", &["owner /usr/bin/ssh"], 1),
     case("group", "chgrp 33 usr/bin/ssh", &["owner /usr/bin/ssh"], 1),
     case("capability added", "setcap cap_sys_admin+ep usr/bin/vim.basic", &["capability /usr/bin/vim.basic"], 1),
+    // The package ships none; its script sets one. Without it the program is as it was shipped.
+    case("capability removed", "setcap -r usr/bin/ping", &[], 0),
+    case("capability removed, setuid in its place", "setcap -r usr/bin/ping; chmod u+s usr/bin/ping", &["mode /bin/ping"], 1),
     case("another capability", "setcap cap_sys_admin+ep usr/bin/ping", &["capability /bin/ping"], 1),
     case(
         "access list",
@@ -130,6 +133,9 @@ const CASES: &[Case] = &[
     case("a missing directory", "rm -r usr/share/git-core/templates/branches", &["missing /usr/share/git-core/templates/branches"], 1),
     case("a hard link broken", "cp -p usr/bin/perl t; mv t usr/bin/perl", &[], 0),
     case("a hard link to another file", "ln -f usr/bin/git usr/bin/perl", &["modified /usr/bin/perl"], 1),
+    // Reading.
+    case("a file changed while it is read", REWRITE, &["changed /usr/bin/git"], 2),
+    case("an unreadable file", "mount --bind /proc/1/mem usr/bin/ssh", &["unreadable /usr/bin/ssh"], 2),
     // Configuration.
     case("a conffile edited", "echo >> etc/ssh/ssh_config", &[], 0),
     case("a conffile removed", "rm etc/ssh/ssh_config", &[], 0),
@@ -236,6 +242,19 @@ const CASES: &[Case] = &[
         1,
     ),
 ];
+
+/// Writes the same byte again and again, for longer than the verification takes: not the content changes, only the file.
+const REWRITE: &str = r#"
+timeout 60 python3 -c '
+import os, time
+file = os.open("usr/bin/git", os.O_RDWR)
+byte = os.pread(file, 1, 0)
+while os.pwrite(file, byte, 0):
+    open("../begun", "w").close()
+    time.sleep(0.001)
+' </dev/null >/dev/null 2>&1 &
+until [ -e ../begun ]; do sleep 0.1; done
+"#;
 
 /// A copy of the base that costs nothing: what is changed is written beside it.
 struct Copy {
