@@ -12,7 +12,7 @@ use crate::finding::printable;
 use crate::time;
 
 impl Statement {
-    /// Reads the canonical bytes and nothing else; `None` for anything that [`super::statement`] would not make.
+    /// Reads the canonical bytes and nothing else; `None` for anything that [`super::statement()`] would not make.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let statement: Self = json::parse(bytes, envelope::MAX_PAYLOAD).ok()?;
