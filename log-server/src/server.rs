@@ -210,6 +210,7 @@ impl Opened {
         let store = ledger.store().clone();
         let app = App {
             shared: shared.clone(),
+            buffers: Arc::default(),
             memory: Arc::new(Semaphore::new(MEMORY_KIB)),
             batches: Semaphore::new(thread::available_parallelism().map_or(1, NonZero::get)),
             store,

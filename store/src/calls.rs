@@ -123,12 +123,19 @@ impl Calls {
 
     /// A file's bytes; `None` means absent and only that.
     pub(crate) fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
-        let mut found = None;
+        let mut bytes = Vec::new();
+        Ok(self.read_into(path, &mut bytes)?.then_some(bytes))
+    }
+
+    /// Replaces what `into` holds by a file's bytes; `false` means absent and only that.
+    pub(crate) fn read_into(&self, path: &Path, into: &mut Vec<u8>) -> io::Result<bool> {
+        let mut is_there = false;
+        into.clear();
         self.call(Call::Read(path), || {
-            found = read(path)?;
+            is_there = read(path, into)?;
             Ok(())
         })?;
-        Ok(found)
+        Ok(is_there)
     }
 }
 
@@ -155,17 +162,16 @@ fn write_all(file: &mut File, pieces: &[&[u8]]) -> io::Result<()> {
     Ok(())
 }
 
-fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+fn read(path: &Path, into: &mut Vec<u8>) -> io::Result<bool> {
     // Never follows a link out of the store and never waits at a FIFO.
     let flags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits().cast_signed();
     let mut file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         opened => opened?,
     };
     if !file.metadata()?.is_file() {
         return Err(io::Error::other(format!("{} is not a regular file", path.display())));
     }
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    Ok(Some(bytes))
+    file.read_to_end(into)?;
+    Ok(true)
 }

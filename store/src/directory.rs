@@ -209,6 +209,10 @@ impl Store for Directory {
         self.calls.read(&self.path(key)?)
     }
 
+    fn read_into(&self, key: &str, into: &mut Vec<u8>) -> io::Result<bool> {
+        self.calls.read_into(&self.path(key)?, into)
+    }
+
     fn put(&self, key: &str, value: &[u8]) -> io::Result<()> {
         self.put_pieces(key, &[value])
     }

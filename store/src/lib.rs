@@ -40,6 +40,15 @@ pub trait Store: Send + Sync {
     /// The object; `None` means absent and only that.
     fn get(&self, key: &str) -> io::Result<Option<Vec<u8>>>;
 
+    /// [`Store::get`] into memory that is there: replaces what `into` holds; `false` means absent and only that. After an `Err`
+    /// it holds anything.
+    fn read_into(&self, key: &str, into: &mut Vec<u8>) -> io::Result<bool> {
+        into.clear();
+        let found = self.get(key)?;
+        into.extend_from_slice(found.as_deref().unwrap_or_default());
+        Ok(found.is_some())
+    }
+
     /// Writes an object once. The same bytes again are fine and are made durable again; other bytes are an error of kind
     /// [`io::ErrorKind::AlreadyExists`], and the stored ones stay.
     fn put(&self, key: &str, value: &[u8]) -> io::Result<()>;
@@ -70,6 +79,9 @@ pub trait Store: Send + Sync {
 impl<S: Store + ?Sized> Store for std::sync::Arc<S> {
     fn get(&self, key: &str) -> io::Result<Option<Vec<u8>>> {
         (**self).get(key)
+    }
+    fn read_into(&self, key: &str, into: &mut Vec<u8>) -> io::Result<bool> {
+        (**self).read_into(key, into)
     }
     fn put(&self, key: &str, value: &[u8]) -> io::Result<()> {
         (**self).put(key, value)

@@ -4,6 +4,7 @@
 mod add;
 mod batch;
 mod body;
+mod buffers;
 mod entries;
 mod linger;
 mod lookup;
@@ -36,6 +37,7 @@ use crate::shared::Shared;
 use crate::telemetry;
 
 pub use body::MEMORY_KIB;
+pub use buffers::Buffers;
 pub use problem::Problem;
 
 /// What every request may need.
@@ -44,6 +46,8 @@ pub struct App {
     pub shared: Arc<Shared>,
     /// Where tiles, bundles and manifests are read from.
     pub store: Arc<dyn Store>,
+    /// Memory for the objects that are read there.
+    pub buffers: Arc<Buffers>,
     /// Memory for the bodies of large requests, in KiB.
     pub memory: Arc<Semaphore>,
     /// Batches that are worked on at once: as many as there are processors.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -33,12 +34,12 @@ pub async fn frozen(State(app): State<Arc<App>>) -> Result<Response, Problem> {
 }
 
 /// One object of the store, read off the request threads.
-pub async fn object(app: &Arc<App>, key: String) -> Result<Vec<u8>, Problem> {
-    let store = app.store.clone();
+pub async fn object(app: &Arc<App>, key: String) -> Result<Bytes, Problem> {
+    let (store, mut buffer) = (app.store.clone(), app.buffers.lend());
     let name = key.clone();
-    let read = tokio::task::spawn_blocking(move || store.get(&key)).await;
+    let read = tokio::task::spawn_blocking(move || store.read_into(&key, buffer.bytes()).map(|found| found.then_some(buffer))).await;
     match read {
-        Ok(Ok(found)) => found.ok_or(Problem::NotFound),
+        Ok(Ok(found)) => Ok(found.ok_or(Problem::NotFound)?.send()),
         Ok(Err(error)) => {
             tracing::error!("reading {name}: {error}");
             Err(Problem::Broken)
@@ -93,8 +94,8 @@ pub async fn nothing() -> Problem {
 }
 
 /// An answer with its type and how long it may be cached.
-pub fn typed(content_type: &'static str, cache: &'static str, body: Vec<u8>) -> Response {
-    let mut response = body.into_response();
+pub fn typed(content_type: &'static str, cache: &'static str, body: impl Into<Bytes>) -> Response {
+    let mut response = body.into().into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
