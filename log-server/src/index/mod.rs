@@ -115,10 +115,18 @@ impl Index {
         self.parts.tables.set_manifest(root, row)
     }
 
+    /// The rows of manifests that no entry has claimed: few, however many there are in all.
+    pub fn unclaimed(&self) -> Result<Vec<(Hash, ManifestRow)>, IndexError> {
+        let rounds = self.parts.waiting.rounds();
+        let mut rows = self.parts.tables.manifests(|row| row.uploaded != 0)?;
+        rows.retain(|(root, _)| !rounds.iter().any(|round| round.claims(root)));
+        Ok(rows)
+    }
+
     /// All manifests' rows.
     pub fn manifests(&self) -> Result<Vec<(Hash, ManifestRow)>, IndexError> {
         let rounds = self.parts.waiting.rounds();
-        let mut rows: HashMap<Hash, ManifestRow> = self.parts.tables.manifests()?.into_iter().collect();
+        let mut rows: HashMap<Hash, ManifestRow> = self.parts.tables.manifests(|_| true)?.into_iter().collect();
         for root in rounds.iter().flat_map(|round| round.claimed()) {
             let row = rows.entry(*root).or_insert(ManifestRow::ABSENT);
             *row = row.claimed();
@@ -253,7 +261,9 @@ mod tests {
         let uploaded = ManifestRow { bytes: 10, lines: 2, package: hash, uploader: hash, uploaded: 77 };
         index.set_manifest(&root, Some(&uploaded)).unwrap();
         assert_eq!(index.manifest(&root), Ok(Some(uploaded)));
+        assert_eq!(index.unclaimed(), Ok(vec![(root, uploaded)]));
         index.extend(0, &[row(0)], &tree(1)).unwrap();
+        assert_eq!(index.unclaimed(), Ok(vec![]));
         let claimed = ManifestRow { uploaded: 0, ..uploaded };
         assert_eq!(index.manifests(), Ok(vec![(root, claimed)]));
         assert_eq!(index.manifest(&root), Ok(Some(claimed)));

@@ -147,13 +147,14 @@ impl Tables {
         })
     }
 
-    pub(super) fn manifests(&self) -> Result<Vec<(Hash, ManifestRow)>, IndexError> {
+    pub(super) fn manifests(&self, is_wanted: impl Fn(&ManifestRow) -> bool) -> Result<Vec<(Hash, ManifestRow)>, IndexError> {
         self.read(|transaction| {
             let table = transaction.open_table(MANIFESTS)?;
             let mut rows = Vec::new();
             for row in table.iter()? {
                 let (root, row) = row?;
-                rows.extend(ManifestRow::decode(row.value()).map(|row| (Hash::new(*root.value()), row)));
+                let row = ManifestRow::decode(row.value()).filter(&is_wanted);
+                rows.extend(row.map(|row| (Hash::new(*root.value()), row)));
             }
             Ok(rows)
         })

@@ -103,7 +103,7 @@ impl Manifests {
     pub fn sweep(&self, now: u64) -> Result<usize, ManifestError> {
         let old = |row: &ManifestRow| row.uploaded != 0 && now.saturating_sub(row.uploaded) > UNCLAIMED_SECONDS;
         let stale: Vec<Hash> =
-            self.index.manifests().map_err(failed)?.into_iter().filter(|(_, row)| old(row)).map(|(root, _)| root).collect();
+            self.index.unclaimed().map_err(failed)?.into_iter().filter(|(_, row)| old(row)).map(|(root, _)| root).collect();
         for root in &stale {
             let mut unclaimed = self.lock();
             let Some(row) = self.index.manifest(root).map_err(failed)?.filter(old) else { continue };
