@@ -10,6 +10,7 @@ use attest::manifest::{Class, Manifest};
 use flate2::bufread::GzDecoder;
 use std::cell::Cell;
 use std::io::{BufRead, BufReader, Read};
+use std::ops::Range;
 
 /// Everything that a package file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,8 +19,12 @@ pub struct ApkPackage {
     pub identity: Identity,
     /// SHA-256 of the compressed control information, which names the data's: the same after signing again.
     pub control: Hash,
+    /// Where those bytes lie in the file.
+    pub control_bytes: Range<u64>,
     /// SHA-256 of the compressed data.
     pub data: Hash,
+    /// Name and version of the source package; `None` where `.PKGINFO` has no `origin`.
+    pub source: Option<(String, String)>,
     /// Names of the scripts and triggers, sorted.
     pub scripts: Vec<String>,
     /// SHA-256 of the package file.
@@ -41,14 +46,18 @@ fn read_members(reader: impl Read, limits: &Limits, package: &mut Option<String>
     let mut whole = Hashing::new(reader, limits.package);
     let mut input = BufReader::with_capacity(BUFFER, Counted::new(&mut whole, &count));
     let mut control = Control::default();
-    let mut digest = read_control(&mut input, &count, limits, &mut control)?;
+    let (mut digest, mut length) = read_control(&mut input, &count, limits, &mut control)?;
+    let mut start = 0;
     if control.is_signature {
-        control = Control::default();
-        digest = read_control(&mut input, &count, limits, &mut control)?;
+        (control, start) = (Control::default(), length);
+        (digest, length) = read_control(&mut input, &count, limits, &mut control)?;
     }
+    let control_bytes = start..start + length;
     let info = Info::parse(control.info.as_deref().ok_or(Refusal::Missing(".PKGINFO"))?)?;
     let identity = info.identity()?;
     *package = Some(identity.to_string());
+    let origin = info.all("origin").next().and_then(|origin| std::str::from_utf8(origin).ok());
+    let source = origin.map(|origin| (origin.to_owned(), identity.version.clone()));
     let (collector, data) = read_data(&mut input, &count, limits)?;
     if !input.fill_buf()?.is_empty() {
         return Err(deb::Refusal::AfterStream.into());
@@ -60,7 +69,7 @@ fn read_members(reader: impl Read, limits: &Limits, package: &mut Option<String>
     let (size, sha256) = whole.finish();
     let manifest = collector.finish_by(sha256, &[], &class)?;
     control.scripts.sort();
-    Ok(ApkPackage { identity, control: digest, data, scripts: control.scripts, sha256, size, manifest })
+    Ok(ApkPackage { identity, control: digest, control_bytes, data, source, scripts: control.scripts, sha256, size, manifest })
 }
 
 /// The first members hold nothing but files at the top whose names begin with a dot.
@@ -71,8 +80,8 @@ struct Control {
     scripts: Vec<String>,
 }
 
-/// Reads one member whose archive has no end of its own; gives the SHA-256 of its compressed bytes.
-fn read_control(input: &mut impl BufRead, count: &Cell<u64>, limits: &Limits, control: &mut Control) -> Result<Hash, Refusal> {
+/// Reads one member whose archive has no end of its own; gives the SHA-256 and the number of its compressed bytes.
+fn read_control(input: &mut impl BufRead, count: &Cell<u64>, limits: &Limits, control: &mut Control) -> Result<(Hash, u64), Refusal> {
     let mut compressed = HashingBuffer::new(input);
     let decoder = GzDecoder::new(&mut compressed);
     let mut bounded = Bounded::new(decoder.take(limits.control), count, limits.ratio);
@@ -109,7 +118,7 @@ fn read_data(input: &mut impl BufRead, count: &Cell<u64>, limits: &Limits) -> Re
         tarball::add(&mut tar, &entry, &mut collector)?;
     }
     tarball::drain(&mut bounded)?;
-    Ok((collector, compressed.finish()))
+    Ok((collector, compressed.finish().0))
 }
 
 /// apk keeps what was edited below `etc`, except its own settings and the init scripts.

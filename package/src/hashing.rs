@@ -92,17 +92,18 @@ impl<R: Read> Read for Bounded<'_, R> {
 pub(crate) struct HashingBuffer<B> {
     inner: B,
     hash: Sha256,
+    consumed: u64,
 }
 
 impl<B: BufRead> HashingBuffer<B> {
     /// Nothing was consumed yet.
     pub(crate) fn new(inner: B) -> Self {
-        Self { inner, hash: Sha256::new() }
+        Self { inner, hash: Sha256::new(), consumed: 0 }
     }
 
-    /// SHA-256 of what was consumed.
-    pub(crate) fn finish(self) -> Hash {
-        Hash::new(self.hash.finalize().into())
+    /// SHA-256 of what was consumed, and how many bytes that was.
+    pub(crate) fn finish(self) -> (Hash, u64) {
+        (Hash::new(self.hash.finalize().into()), self.consumed)
     }
 }
 
@@ -124,6 +125,7 @@ impl<B: BufRead> BufRead for HashingBuffer<B> {
     fn consume(&mut self, amount: usize) {
         if let Ok(available) = self.inner.fill_buf() {
             self.hash.update(&available[..amount.min(available.len())]);
+            self.consumed += amount as u64;
         }
         self.inner.consume(amount);
     }

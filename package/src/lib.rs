@@ -7,6 +7,7 @@ pub mod alpm;
 pub mod alpmdb;
 pub mod apk;
 pub mod apkdb;
+pub mod apkindex;
 pub mod ar;
 pub mod compression;
 pub mod control;

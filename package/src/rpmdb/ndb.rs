@@ -33,7 +33,7 @@ fn slots(file: &File) -> Result<Vec<Slot>> {
         return Err(malformed("no ndb database, or of a version that is not known"));
     }
     let (pages, length) = (u64::from(long(&header, 12)), file.metadata().map_err(RpmdbError::read)?.len());
-    if pages == 0 || length % BLOCK != 0 || pages * PAGE > length {
+    if pages == 0 || !length.is_multiple_of(BLOCK) || pages * PAGE > length {
         return Err(malformed("an ndb database whose slots are not all there"));
     }
     let mut slots = Vec::new();

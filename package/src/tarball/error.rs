@@ -25,6 +25,8 @@ pub enum Refusal {
     Unexpected(Vec<u8>),
     /// A line of `.PKGINFO`, from 1, or 0 for all of it.
     Info(usize, &'static str),
+    /// A line of an index, from 1, or 0 for all of it.
+    Index(usize, &'static str),
     /// A line of `.MTREE`, from 1.
     Mtree(usize, &'static str),
     /// The package's own list or digest and its content contradict each other.
@@ -73,6 +75,8 @@ impl fmt::Display for Refusal {
             Self::Unexpected(path) => write!(f, "{}: not a file that such a package has", path.escape_ascii()),
             Self::Info(0, why) => write!(f, ".PKGINFO: {why}"),
             Self::Info(line, why) => write!(f, ".PKGINFO, line {line}: {why}"),
+            Self::Index(0, why) => write!(f, "APKINDEX: {why}"),
+            Self::Index(line, why) => write!(f, "APKINDEX, line {line}: {why}"),
             Self::Mtree(line, why) => write!(f, ".MTREE, line {line}: {why}"),
             Self::Disagrees { path, what } if path.is_empty() => write!(f, "the package contradicts itself in {what}"),
             Self::Disagrees { path, what } => write!(f, "{}: the package contradicts itself in {what}", path.escape_ascii()),
