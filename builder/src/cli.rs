@@ -18,6 +18,7 @@ use tlog::{KeyName, Policy};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::Config;
+use crate::distro::Manager;
 use crate::home::Home;
 use crate::image;
 use crate::podman::Podman;
@@ -243,12 +244,17 @@ async fn attest(config: &Config, requests: &[Request], json: bool, new_image: bo
     if new_image {
         image::forget(config, &home).map_err(hinted)?;
     }
-    let mut podman = Podman::open(podman_settings(config, &home)).await.map_err(hinted)?;
     let halt = AtomicBool::new(false);
     let run = Run { config, home: &home, signer: signer.as_ref(), progress: &progress, record: None, halt: &halt };
-    let work = run.attest(&mut podman, requests);
-    let result = tokio::select! { result = work => Some(result), () = interrupted() => None };
-    podman.close().await;
+    let result = if config.manager == Manager::Apk {
+        tokio::select! { result = run.attest_fetched(requests) => Some(result), () = interrupted() => None }
+    } else {
+        let mut podman = Podman::open(podman_settings(config, &home)).await.map_err(hinted)?;
+        let work = run.attest(&mut podman, requests);
+        let result = tokio::select! { result = work => Some(result), () = interrupted() => None };
+        podman.close().await;
+        result
+    };
     let Some(result) = result else { return Ok(Exit::Interrupted) };
     let reports = result.map_err(hinted)?;
     reports.iter().for_each(|report| show(report, json, &progress));

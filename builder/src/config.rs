@@ -254,6 +254,14 @@ impl Config {
         if self.repositories.is_empty() || !self.repositories.iter().all(Repository::is_sound) {
             return Err(("repository", "at least one with a plain name and an http or https address is needed"));
         }
+        if self.manager == Manager::Apk {
+            let plain = self.image == BOOTSTRAP && !self.observe && self.sources.is_none() && self.container.faketime.is_none();
+            return if plain {
+                Ok(())
+            } else {
+                Err(("manager", "apk's packages are attested without containers: set observe = false, and no image"))
+            };
+        }
         if self.image == BOOTSTRAP || self.sources.is_some() || self.container.faketime.is_some() {
             return Err(("manager", "`bootstrap`, `sources` and `faketime` are for apt alone: name an image of the distribution"));
         }

@@ -21,7 +21,7 @@ use tokio::sync::OnceCell;
 use crate::chain::{Catalogue, Keyring, Lists};
 use crate::claim::{self, Claim};
 use crate::config::{BOOTSTRAP, Config};
-use crate::distro::{self, Index, Manager};
+use crate::distro::{self, Index, Manager, RsaKeys};
 use crate::download::{self, Downloaded, Order};
 use crate::home::Home;
 use crate::image;
@@ -151,6 +151,33 @@ impl Run<'_> {
     pub async fn attest(&self, podman: &mut Podman, requests: &[Request]) -> Result<Vec<PackageReport>, RunError> {
         let site = self.prepare(podman).await?;
         self.attest_at(podman, &site, requests).await
+    }
+
+    /// Attests packages of apk, which takes no container: the builder fetches and reads them, and nothing of them is run.
+    ///
+    /// # Errors
+    /// If no index can be had or verified; single packages fail in their report.
+    pub async fn attest_fetched(&self, requests: &[Request]) -> Result<Vec<PackageReport>, RunError> {
+        let Config { repositories, suite, vendors, keyring, keyring_sha256, .. } = self.config;
+        let keys = RsaKeys::open(keyring, keyring_sha256.as_deref().and_then(Hash::from_hex))?;
+        let scratch = self.home.scratch()?;
+        let step = self.progress.step("fetching and hashing packages");
+        let offered = distro::fetch_apk(repositories, suite, &keys).await?;
+        let (mut ready, mut reports) = (Vec::new(), Vec::new());
+        for request in requests {
+            match distro::claim_apk(&offered, request, vendors, scratch.path()).await {
+                Ok(claim) => {
+                    let installation = Installation { files: Vec::new(), architectures: Vec::new(), faketime: None };
+                    ready.push((request.clone(), Ready { claim, installation }));
+                }
+                Err((what, hint)) => reports.push(PackageReport { request: request.clone(), result: Err(Failure { what, hint }) }),
+            }
+        }
+        step.done(&format!("{} of {} packages verified and hashed", ready.len(), requests.len()));
+        self.spool_claims(&ready)?;
+        reports.extend(ready.into_iter().map(|(request, ready)| report(request, &ready.claim, None)));
+        reports.sort_by_key(|report| requests.iter().position(|request| *request == report.request));
+        Ok(reports)
     }
 
     /// Finds or makes the image, and how containers start; reads keyring and sources.

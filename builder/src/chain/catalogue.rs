@@ -99,7 +99,7 @@ impl Offer {
     /// # Errors
     /// If its name does not make one.
     pub fn purl(&self, namespace: &str) -> Result<Purl, PurlError> {
-        self.format.purl(namespace, &self.name, &self.version, &self.architecture, self.epoch)
+        self.format.purl(namespace, &self.name, &self.version, &self.architecture, self.epoch, None)
     }
 
     /// With the epoch in front, as all but rpm's package URLs have it.

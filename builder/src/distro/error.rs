@@ -24,6 +24,17 @@ pub enum IndexError {
         /// Why.
         reason: GpgvError,
     },
+    /// The public keys cannot be used.
+    #[error("{path}: {reason}")]
+    Keys {
+        /// Which file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// No signature holds.
+    #[error("{0} has no signature by a key of the keyring")]
+    NotByOurKeys(String),
     /// An index is not what its repository signed.
     #[error("{0} is not the index that its repository signed")]
     Altered(String),
@@ -55,8 +66,16 @@ impl IndexError {
         match self {
             Self::Fetch(_) => "check network and address of the repository",
             Self::Io(..) => "check that the disk is not full",
-            Self::Unsigned(_) => "repositories without signed metadata are not attested: rpm-md needs repomd.xml.asc, pacman NAME.db.sig",
+            Self::Unsigned(_) => {
+                "repositories without signed metadata are not attested: rpm-md needs repomd.xml.asc, pacman NAME.db.sig, apk a signature in APKINDEX.tar.gz"
+            }
             Self::Signature { reason, .. } => reason.hint(),
+            Self::Keys { .. } => {
+                "put the distribution's public keys, as they lie in /etc/apk/keys, one behind the other into the file `keyring`"
+            }
+            Self::NotByOurKeys(_) => {
+                "compare the keyring with the keys that the distribution publishes; if it has them, do not trust the mirror"
+            }
             Self::Altered(_) | Self::Malformed { .. } => {
                 "the mirror may be in the middle of an update: try again in a few minutes; if it stays so, do not trust the mirror"
             }

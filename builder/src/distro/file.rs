@@ -6,6 +6,7 @@ use std::path::Path;
 use attest::purl::PurlError;
 use attest::{Manifest, Purl};
 use package::alpm::AlpmPackage;
+use package::apk::ApkPackage;
 use package::deb::{DebPackage, Limits};
 use package::rpm::RpmPackage;
 use package::{alpm, rpm};
@@ -27,6 +28,8 @@ pub struct PackageFile {
     pub architecture: String,
     /// The epoch of rpm packages; 0 where there is none, and for other formats.
     pub epoch: u32,
+    /// The branch that an apk package is of.
+    pub branch: Option<String>,
     /// SHA-256 of the file.
     pub sha256: Hash,
     /// Bytes of the file.
@@ -50,6 +53,7 @@ impl PackageFile {
         let refused = |error: &dyn std::fmt::Display| ClaimError::Package(error.to_string());
         match manager {
             Manager::Apt => crate::claim::read(path).map(Self::from),
+            Manager::Apk => super::apk::read(path).map(Self::from),
             Manager::Pacman => alpm::read(file, &limits).map(Self::from).map_err(|error| refused(&error)),
             Manager::Dnf | Manager::Zypper => rpm::read(file, &limits).map(Self::from).map_err(|error| refused(&error)),
         }
@@ -60,7 +64,7 @@ impl PackageFile {
     /// # Errors
     /// If its name does not make one.
     pub fn purl(&self, namespace: &str) -> Result<Purl, PurlError> {
-        self.format.purl(namespace, &self.name, &self.version, &self.architecture, self.epoch)
+        self.format.purl(namespace, &self.name, &self.version, &self.architecture, self.epoch, self.branch.as_deref())
     }
 
     /// For messages.
@@ -76,7 +80,7 @@ impl From<DebPackage> for PackageFile {
         let source = Some((control.source, control.source_version));
         let (name, version, architecture) = (control.name, control.version, control.architecture);
         let (format, sha256, size, manifest) = (Format::Deb, deb.sha256, deb.size, deb.manifest);
-        Self { format, name, version, architecture, epoch: 0, sha256, size, rpm: None, source, manifest }
+        Self { format, name, version, architecture, epoch: 0, branch: None, sha256, size, rpm: None, source, manifest }
     }
 }
 
@@ -84,7 +88,7 @@ impl From<RpmPackage> for PackageFile {
     fn from(package: RpmPackage) -> Self {
         let rpm::Identity { name, epoch, version, architecture } = package.identity;
         let (sha256, size, rpm, manifest) = (package.sha256, package.size, Some((package.header, package.payload)), package.manifest);
-        Self { format: Format::Rpm, name, version, architecture, epoch, sha256, size, rpm, source: package.source, manifest }
+        Self { format: Format::Rpm, name, version, architecture, epoch, branch: None, sha256, size, rpm, source: package.source, manifest }
     }
 }
 
@@ -93,6 +97,15 @@ impl From<AlpmPackage> for PackageFile {
         let identity = package.identity;
         let (name, version, architecture) = (identity.name, identity.version, identity.architecture);
         let (format, sha256, size, manifest) = (Format::Alpm, package.sha256, package.size, package.manifest);
-        Self { format, name, version, architecture, epoch: 0, sha256, size, rpm: None, source: package.source, manifest }
+        Self { format, name, version, architecture, epoch: 0, branch: None, sha256, size, rpm: None, source: package.source, manifest }
+    }
+}
+
+impl From<ApkPackage> for PackageFile {
+    fn from(package: ApkPackage) -> Self {
+        let identity = package.identity;
+        let (name, version, architecture) = (identity.name, identity.version, identity.architecture);
+        let (format, sha256, size, manifest) = (Format::Apk, package.sha256, package.size, package.manifest);
+        Self { format, name, version, architecture, epoch: 0, branch: None, sha256, size, rpm: None, source: package.source, manifest }
     }
 }

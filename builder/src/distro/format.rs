@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use attest::Purl;
 use attest::purl::PurlError;
-use attest::version::{compare_debian, compare_rpm};
+use attest::version::{compare_apk, compare_debian, compare_rpm};
 
 use super::Manager;
 
@@ -17,6 +17,8 @@ pub enum Format {
     Rpm,
     /// Of pacman.
     Alpm,
+    /// Of apk.
+    Apk,
 }
 
 impl Format {
@@ -27,18 +29,28 @@ impl Format {
             Manager::Apt => Self::Deb,
             Manager::Dnf | Manager::Zypper => Self::Rpm,
             Manager::Pacman => Self::Alpm,
+            Manager::Apk => Self::Apk,
         }
     }
 
-    /// A package URL in a namespace; only rpm's have an epoch of their own.
+    /// A package URL in a namespace; only rpm's have an epoch of their own, and only apk's a branch.
     ///
     /// # Errors
     /// If the words do not make one.
-    pub fn purl(self, namespace: &str, name: &str, version: &str, architecture: &str, epoch: u32) -> Result<Purl, PurlError> {
+    pub fn purl(
+        self,
+        namespace: &str,
+        name: &str,
+        version: &str,
+        architecture: &str,
+        epoch: u32,
+        branch: Option<&str>,
+    ) -> Result<Purl, PurlError> {
         match self {
             Self::Deb => Purl::deb(namespace, name, version, architecture),
             Self::Rpm => Purl::rpm(namespace, name, version, architecture, epoch),
             Self::Alpm => Purl::alpm(namespace, name, version, architecture),
+            Self::Apk => Purl::apk(namespace, name, version, architecture, branch),
         }
     }
 
@@ -48,6 +60,7 @@ impl Format {
         match self {
             Self::Deb => compare_debian(a, b),
             Self::Rpm | Self::Alpm => compare_rpm(a, b),
+            Self::Apk => compare_apk(a, b),
         }
     }
 
@@ -56,7 +69,7 @@ impl Format {
     pub const fn any(self) -> &'static str {
         match self {
             Self::Deb => "all",
-            Self::Rpm => "noarch",
+            Self::Rpm | Self::Apk => "noarch",
             Self::Alpm => "any",
         }
     }

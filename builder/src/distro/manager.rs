@@ -9,6 +9,8 @@ pub enum Manager {
     /// Debian's and its children's.
     #[default]
     Apt,
+    /// Alpine's.
+    Apk,
     /// Fedora's, Rocky's, Oracle's, Amazon's: version 4 or 5.
     Dnf,
     /// Arch's.
@@ -33,6 +35,7 @@ impl Manager {
     pub fn is_package(self, name: &str) -> bool {
         match self {
             Self::Apt => name.ends_with(".deb"),
+            Self::Apk => name.ends_with(".apk"),
             Self::Dnf | Self::Zypper => name.ends_with(".rpm"),
             Self::Pacman => name.contains(".pkg.tar") && !name.ends_with(".sig"),
         }

@@ -4,6 +4,7 @@
 //! As with apt, a container only fetches. Indexes are fetched once more outside of it, verified against the pinned keyring, and every package file
 //! that came out of the container must be in them.
 
+mod apk;
 mod claim;
 mod desc;
 mod error;
@@ -24,6 +25,8 @@ use tlog::Hash;
 use crate::chain::{Catalogue, Keyring, Offer};
 use crate::watch;
 
+pub use apk::RsaKeys;
+pub(crate) use apk::{claim as claim_apk, fetch as fetch_apk};
 pub(crate) use claim::claim_one;
 pub use error::IndexError;
 pub use file::PackageFile;

@@ -26,7 +26,7 @@ pub(crate) fn download(manager: Manager, requests: &[Request]) -> String {
         Manager::Zypper => ZYPPER,
         Manager::Dnf => DNF,
         Manager::Pacman => PACMAN,
-        Manager::Apt => "",
+        Manager::Apt | Manager::Apk => "",
     };
     let spec = |request: &Request| {
         let arch = request.architecture.as_ref().map(|arch| format!(".{arch}")).unwrap_or_default();

@@ -167,6 +167,8 @@ async fn read(podman: &Podman, id: &str, config: &Config) -> Result<Tree, Observ
 fn script(config: &Config, installation: &Installation) -> String {
     match config.manager {
         Manager::Apt => {}
+        // The configuration does not let its packages be installed.
+        Manager::Apk => return "exit 1".to_owned(),
         Manager::Pacman => return distro::INSTALL_PACMAN.to_owned(),
         Manager::Dnf | Manager::Zypper => return distro::INSTALL_RPM.to_owned(),
     }

@@ -34,9 +34,14 @@ pub struct Builder {
 
 impl Builder {
     pub fn new(dir: &Path, name: &str, more: &str) -> Self {
+        Self::of_suite(dir, name, &suite(), more)
+    }
+
+    /// Of another release than this machine's.
+    pub fn of_suite(dir: &Path, name: &str, suite: &str, more: &str) -> Self {
         let (home, _) = super::builder(dir, name);
         let config = dir.join(format!("{name}.toml"));
-        let text = format!("dir = \"{name}\"\nsuite = \"{}\"\n{more}", suite());
+        let text = format!("dir = \"{name}\"\nsuite = \"{suite}\"\n{more}");
         fs::write(&config, text).unwrap();
         Self { dir: home.dir().to_owned(), config: config.display().to_string(), maker: None }
     }
