@@ -116,10 +116,9 @@ fn read_parts(reader: impl Read, limits: &Limits, package: &mut Option<String>) 
 /// Name and `version-release` in the name of a source package's file, such as `bash-5.2.15-1.src.rpm`.
 fn source_package(file: &str) -> Option<(String, String)> {
     let stem = file.strip_suffix(".src.rpm").or_else(|| file.strip_suffix(".nosrc.rpm"))?;
-    let release = stem.rfind('-')?;
-    let version = stem.get(..release)?.rfind('-')?;
-    let (name, version) = (stem.get(..version)?, stem.get(version + 1..)?);
-    (is_word(name) && is_word(version)).then(|| (name.to_owned(), version.to_owned()))
+    let (rest, release) = stem.rsplit_once('-')?;
+    let (name, version) = rest.rsplit_once('-')?;
+    [name, version, release].into_iter().all(is_word).then(|| (name.to_owned(), format!("{version}-{release}")))
 }
 
 /// 96 bytes that say little; what they say must be the same for all packages.
