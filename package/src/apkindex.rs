@@ -65,8 +65,11 @@ pub fn read<'a>(bytes: &'a [u8], limits: &Limits) -> Result<ApkIndex<'a>, Refusa
     Ok(ApkIndex { signatures, signed, packages: parse(text)? })
 }
 
+/// A file's name and bytes.
+type NamedFile = (String, Vec<u8>);
+
 /// The small files of one member, and what follows it.
-fn member<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Vec<(String, Vec<u8>)>, &'a [u8]), Refusal> {
+fn member<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Vec<NamedFile>, &'a [u8]), Refusal> {
     // All of the compressed input is here.
     let count = Cell::new(bytes.len() as u64);
     let mut rest = bytes;

@@ -37,7 +37,7 @@ fn packages_conffiles_and_lists_agree_with_dpkg_query() {
     let mut paths = 0;
     // dpkg-query prints packages in the order asked for, an empty line between them, and remarks about diversions.
     for (package, expected) in database.packages.iter().zip(split_lists(&listed)) {
-        let ours: Vec<Vec<u8>> = package.files.iter().map(|path| [b"/", &path[..]].concat()).collect();
+        let ours: Vec<Vec<u8>> = package.files.iter().map(|path| [b"/", path].concat()).collect();
         assert_eq!(ours, expected, "{}", package.name);
         paths += ours.len();
     }

@@ -6,7 +6,7 @@ mod cases;
 mod world;
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use attest::Purl;
 use cases::{BDB_CASES, Case, NDB_CASES, PACMAN_CASES, RPM_CASES, SQLITE_CASES, rpm, try_all};
@@ -67,7 +67,7 @@ printf 'root:x:0:0::/:/bin/sh\ndaemon:x:2:2::/:/bin/sh\n' >/new/etc/passwd; prin
 ";
 
 /// A root is clean, and each case is found in it.
-fn table(name: &str, world: &World, root: &PathBuf, lists: &[&[Case]]) {
+fn table(name: &str, world: &World, root: &Path, lists: &[&[Case]]) {
     let outcome = world.verify(root);
     println!("== {name}: untouched, exit {}, {}", outcome.status, outcome.json()["packages"]);
     assert_eq!((outcome.status, outcome.findings(false)), (0, Vec::new()), "{outcome:?}");

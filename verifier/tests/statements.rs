@@ -4,7 +4,7 @@ mod world;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use attest::Envelope;
@@ -45,7 +45,7 @@ fn signed(world: &World, root: &Root) -> (PathBuf, String) {
     (file, public)
 }
 
-fn read(world: &World, file: &PathBuf, key: &str, more: &[&str]) -> Outcome {
+fn read(world: &World, file: &Path, key: &str, more: &[&str]) -> Outcome {
     world.tally(&[&["proof", "verdict", file.to_str().unwrap(), "--key", key], more].concat())
 }
 

@@ -236,7 +236,11 @@ mod tests {
         let tree = Tree { size: count, root: Hash::EMPTY };
         let rounds = [Arc::new(Round::new(0, &(0..count).map(row).collect::<Vec<_>>(), tree))];
         let first = rounds[0].identities.iter().min().map(|(identity, index)| (*identity, *index)).unwrap();
-        tables.write(true, |transaction| Ok(drop(transaction.open_table(IDENTITIES)?.insert(first.0.as_bytes(), first.1)?))).unwrap();
+        let cut_off = tables.write(true, |transaction| {
+            transaction.open_table(IDENTITIES)?.insert(first.0.as_bytes(), first.1)?;
+            Ok(())
+        });
+        cut_off.unwrap();
         assert_eq!(tables.find(&first.0), Ok(None));
         tables.extend(&rounds).unwrap();
         assert_eq!(tables.tree(), Ok(tree));
