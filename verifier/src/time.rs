@@ -10,7 +10,7 @@ pub fn format(seconds: u64) -> String {
     format!("{}T{:02}:{:02}:{:02}Z", day::format(seconds / 86_400), rest / 3600, rest / 60 % 60, rest % 60)
 }
 
-/// The inverse of [`format`]; `None` for any other spelling.
+/// The inverse of [`format()`]; `None` for any other spelling.
 #[must_use]
 pub fn parse(text: &str) -> Option<u64> {
     let (date, clock) = text.strip_suffix('Z')?.split_once('T')?;
