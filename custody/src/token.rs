@@ -230,7 +230,8 @@ fn public_of(session: &Session, uri: &Uri) -> Result<Vec<u8>, TokenError> {
 /// The 32 bytes of an Ed25519 point: bare, or as a DER OCTET STRING. Modules do either.
 fn raw_point(point: &[u8]) -> Option<Vec<u8>> {
     let bare = match point {
-        [4, 32, bare @ ..] => bare,
+        // A bare one may begin with the same two bytes.
+        [4, 32, bare @ ..] if bare.len() == 32 => bare,
         bare => bare,
     };
     (bare.len() == 32).then(|| bare.to_vec())
@@ -262,3 +263,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Nothing that a log, a witness or a builder ever says begins like this.
 const PROBE: &[u8] = b"tallystick/probe/v1\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn points_are_read_bare_and_wrapped() {
+        let bare = [[4, 32].as_slice(), &[7; 30]].concat();
+        assert_eq!(raw_point(&bare), Some(bare.clone()));
+        assert_eq!(raw_point(&[[4, 32].as_slice(), &bare].concat()), Some(bare.clone()));
+        assert_eq!(raw_point(&bare[1..]), None);
+        assert_eq!(raw_point(&[bare.as_slice(), &[1]].concat()), None);
+    }
+}
