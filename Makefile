@@ -45,11 +45,11 @@ demo: build
 	e2e/demo.sh
 
 acceptance: build
-	$(CARGO) test --release --locked --package e2e --test acceptance -- --ignored --nocapture
+	$(CARGO) test --release --locked --workspace --test acceptance -- --ignored --nocapture
 
 # A bootstrapped root is kept below target/roots, or TALLY_ROOTS.
 root-300: deps
-	$(CARGO) test --release --locked -p tally --test whole -- --ignored --nocapture
+	$(CARGO) test --release --locked --workspace --test whole -- --ignored --nocapture
 
 gate: deps
 	$(CARGO) test --locked -p tally --test gate -- --ignored --nocapture
@@ -101,7 +101,7 @@ bench-large: build
 # What fsck takes, beside what hashing the same bytes in memory takes.
 bench-fsck:
 	@mkdir -p $(TARGET)/bench
-	@$(CARGO) bench --locked -q -p tally-log --bench fsck | tee $(TARGET)/bench/fsck.json
+	@$(CARGO) bench --locked -q --workspace --bench fsck | tee $(TARGET)/bench/fsck.json
 
 soak: build
 	SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) test --release --locked --workspace --test soak -- --ignored --nocapture
@@ -114,7 +114,7 @@ crash: deps
 bench-verify: deps
 	@.ci/deps debsums openssl
 	@mkdir -p $(TARGET)/bench
-	@VERIFY_BENCH_SLOW=1 $(CARGO) bench --locked -q -p tally --bench verify | tee $(TARGET)/bench/verify.json
+	@VERIFY_BENCH_SLOW=1 $(CARGO) bench --locked -q --workspace --bench verify | tee $(TARGET)/bench/verify.json
 
 # FOREIGN_SECONDS=10 for each of FOREIGN_CONNECTIONS="512 2000 4000".
 bench-foreign: build
@@ -132,7 +132,7 @@ bench-builder: build
 
 # TALLY_AUDIT_ENTRIES=1000000
 audit-large: deps
-	$(CARGO) test --release --locked -p tally --test audit -- --ignored --nocapture
+	$(CARGO) test --release --locked --workspace --test audit -- --ignored --nocapture
 
 gossip:
 	$(CARGO) build --locked -p tally --bin tally
@@ -140,7 +140,7 @@ gossip:
 
 # REBUILD_PACKAGES="sed hello" for others than the usual ones.
 rebuilds: build
-	$(CARGO) test --release --locked -p e2e --test rebuilds -- --ignored --nocapture --test-threads 1
+	$(CARGO) test --release --locked --workspace --test rebuilds -- --ignored --nocapture --test-threads 1
 
 clean:
 	$(CARGO) clean

@@ -67,7 +67,7 @@ fn an_old_version_comes_from_a_snapshot() {
     let output = builder.attest(&["one=1.0"]);
     assert!(output.status.success(), "{}", support::text(&output));
     let said: Vec<&str> = builder.said().into_keys().map(|(kind, _)| kind).collect();
-    assert_eq!(said, ["package-files/v1", "package-origin/v1"]);
+    assert_eq!(said, ["package-files/v1", "package-origin/v1", "package-source/v1"]);
     fs::write(dir.path().join("local.list"), repository.source_line("")).unwrap();
     let output = builder.attest(&["one=1.0"]);
     assert!(output.status.code() == Some(10) && support::text(&output).contains("hint"), "{}", support::text(&output));
