@@ -134,6 +134,9 @@ mod tests {
             ("<summary>x", "<summary><![CDATA[</summary>]]>x"),
             ("<!-- <package> -->", "<!DOCTYPE metadata [<!ENTITY e \"x\">]>"),
             ("</package>\n</metadata>\n", ""),
+            // Inside quotes, or a comment, to the very end.
+            ("<location href=\"other.rpm\"", "<location href=\"other.rpm"),
+            ("</metadata>\n", "<!-- </metadata>"),
         ] {
             assert_eq!(names(&LIST.replacen(from, to, 1)), None, "{to}");
         }

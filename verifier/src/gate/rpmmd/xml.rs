@@ -71,8 +71,10 @@ impl<R: BufRead> Tokens<R> {
     fn tag(&mut self) -> io::Result<String> {
         self.text.clear();
         loop {
+            let before = self.text.len();
             self.until(b'>')?;
-            if self.text.last() != Some(&b'>') {
+            // At the end nothing is added, and what is there may end with the sign of a part before.
+            if self.text.len() == before || self.text.last() != Some(&b'>') {
                 return Err(malformed("it ends inside a tag"));
             }
             let whole = match self.text.starts_with(b"!--") {
