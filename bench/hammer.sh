@@ -21,7 +21,7 @@ ulimit -n "$(ulimit -H -n)"
 echo "quorum none" >"$dir/policy"
 setpriv --pdeathsig TERM -- "$bin/tally-log" serve --dir "$dir/log" --listen 127.0.0.1:0 --policy "$dir/policy" >"$dir/out" 2>"$dir/err" &
 server=$!
-trap 'kill $server 2>/dev/null; wait $server 2>/dev/null; rm -rf "$dir"' EXIT
+trap 'kill $server 2>/dev/null || true; wait $server 2>/dev/null || true; rm -rf "$dir"' EXIT
 for _ in $(seq 100); do
     url=$(sed -n 's/^listening on /http:\/\//p' "$dir/out")
     [ -n "$url" ] && curl -s -f -o /dev/null "$url/checkpoint" && break

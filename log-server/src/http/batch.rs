@@ -12,6 +12,7 @@ use serde::Serialize;
 use tlog::InclusionProof;
 use tokio::time::Instant;
 
+use super::buffers::Lent;
 use super::entries::{Place, Standing, admit, place};
 use super::{App, Problem, body, reads};
 use crate::prover;
@@ -54,7 +55,7 @@ pub async fn submit(State(app): State<Arc<App>>, request: Request<Body>) -> Resu
     }
     let shared = app.clone();
     let text = in_turn(&app, move || answer(&shared, places)).await??;
-    Ok(reads::typed("application/x-ndjson", "no-store", text.into_bytes()))
+    Ok(reads::typed("application/x-ndjson", "no-store", text.send()))
 }
 
 /// Does a batch's work on another thread when a processor is free for it: more at once would take no less time, but each its
@@ -85,25 +86,28 @@ fn admit_all(app: &App, body: &Bytes, lines: &[std::ops::Range<usize>]) -> Vec<R
 }
 
 /// All proofs lead to one checkpoint: the newest at the time of the answer, which covers every accepted line.
-fn answer(app: &App, places: Vec<Result<Option<Place>, Problem>>) -> Result<String, Problem> {
+fn answer(app: &App, places: Vec<Result<Option<Place>, Problem>>) -> Result<Lent, Problem> {
     let indices: Vec<u64> = places.iter().flatten().flatten().map(|(index, _)| *index).collect();
     let view = app.shared.view().filter(|_| !indices.is_empty());
     let prover = view.as_ref().map(|view| prover::prover(&*app.store, view, &indices)).transpose()?;
-    let mut text = match &view {
-        Some(view) => serde_json::json!({ "checkpoint": view.note }).to_string(),
-        None => "{}".to_owned(),
-    };
+    let mut lent = app.buffers.lend();
+    let text = lent.bytes();
+    text.clear();
+    match &view {
+        Some(view) => text.extend_from_slice(serde_json::json!({ "checkpoint": view.note }).to_string().as_bytes()),
+        None => text.extend_from_slice(b"{}"),
+    }
     for place in places {
         let line = match (place, &prover) {
             (Ok(Some((index, _))), Some(prover)) => Line::Logged { index, proof: encode(&prover::inclusion(prover, index)?.1) },
             (Ok(_), _) => Line::Pending { status: 202 },
             (Err(problem), _) => Line::Refused { status: problem.status().as_u16(), error: problem.text() },
         };
-        text.push('\n');
-        text.push_str(&serde_json::to_string(&line).map_err(|_| Problem::Broken)?);
+        text.push(b'\n');
+        serde_json::to_writer(&mut *text, &line).map_err(|_| Problem::Broken)?;
     }
-    text.push('\n');
-    Ok(text)
+    text.push(b'\n');
+    Ok(lent)
 }
 
 /// A path as JSON has it: base64, leaf's sibling first.

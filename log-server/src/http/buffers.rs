@@ -53,9 +53,9 @@ impl Drop for Lent {
     }
 }
 
-/// Most buffers that wait, and the most bytes that one of them may have: a bundle of 256 entries of 1 KiB fits twice.
+/// Most buffers that wait, and the most bytes that one of them may have: the answer to a batch of 1,000 fits, and bundles do.
 const MOST: usize = 16;
-const LARGEST: usize = 512 << 10;
+const LARGEST: usize = 2 << 20;
 
 #[cfg(test)]
 mod tests {
