@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64};
 
-use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -121,9 +120,6 @@ impl Metrics {
     /// The text that `/metrics` serves.
     #[must_use]
     pub fn encode(&self) -> String {
-        let mut text = String::new();
-        // Writing into a string cannot fail.
-        let _ = encode(&mut text, &self.registry);
-        text
+        client::metrics::encode(&self.registry)
     }
 }

@@ -56,7 +56,7 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Response {
     app.metrics.free_bytes.set(i64::try_from(app.room.free()).unwrap_or(i64::MAX));
     app.metrics.reserve_bytes.set(i64::try_from(app.room.reserve()).unwrap_or(i64::MAX));
     app.metrics.frozen.set(i64::from(app.frozen.is_some()));
-    typed("application/openmetrics-text; version=1.0.0; charset=utf-8", "no-store", app.metrics.encode().into_bytes())
+    typed(client::metrics::CONTENT_TYPE, "no-store", app.metrics.encode().into_bytes())
 }
 
 /// `GET /healthz`: 200 if entries are taken and the published checkpoint is fresh, else 503 and why in a few words.
