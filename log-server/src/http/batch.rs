@@ -92,7 +92,6 @@ fn answer(app: &App, places: Vec<Result<Option<Place>, Problem>>) -> Result<Lent
     let prover = view.as_ref().map(|view| prover::prover(&*app.store, view, &indices)).transpose()?;
     let mut lent = app.buffers.lend();
     let text = lent.bytes();
-    text.clear();
     match &view {
         Some(view) => text.extend_from_slice(serde_json::json!({ "checkpoint": view.note }).to_string().as_bytes()),
         None => text.extend_from_slice(b"{}"),

@@ -18,15 +18,16 @@ pub struct Lent {
 }
 
 impl Buffers {
-    /// A buffer with anything in it.
+    /// An empty buffer.
     pub fn lend(self: &Arc<Self>) -> Lent {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        Lent { bytes: idle.unwrap_or_default(), home: self.clone() }
+        let mut bytes = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        bytes.clear();
+        Lent { bytes, home: self.clone() }
     }
 }
 
 impl Lent {
-    /// What it holds, to be replaced.
+    /// What it holds.
     pub fn bytes(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
