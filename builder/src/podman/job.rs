@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bollard::models::{ContainerCreateBody, HostConfig};
 use bollard::query_parameters::{
-    CreateContainerOptions, DownloadFromContainerOptionsBuilder, LogsOptionsBuilder, StartContainerOptions, WaitContainerOptionsBuilder,
+    CreateContainerOptions, DownloadFromContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder, StartContainerOptions,
+    WaitContainerOptionsBuilder,
 };
 use futures_util::StreamExt as _;
 
@@ -136,6 +137,12 @@ impl Podman {
     }
 
     async fn wait(&self, id: &str) -> Result<i64, PodmanError> {
+        // While a container runs, some versions of Podman answer a wait by looking without a pause, which takes a whole core.
+        let mut pause = SHORTEST_PAUSE;
+        while self.is_running(id).await? {
+            tokio::time::sleep(pause).await;
+            pause = LONGEST_PAUSE.min(pause * 2);
+        }
         let options = WaitContainerOptionsBuilder::default().condition("not-running").build();
         match self.docker.wait_container(id, Some(options)).next().await {
             Some(Ok(answer)) => Ok(answer.status_code),
@@ -143,6 +150,13 @@ impl Podman {
             Some(Err(error)) => Err(api("wait for a container")(error)),
             None => Err(PodmanError::Answer("waiting gave no exit status")),
         }
+    }
+
+    async fn is_running(&self, id: &str) -> Result<bool, PodmanError> {
+        // Listed, not inspected: inspecting one that has just ended may give a state that only Podman knows.
+        let filters = HashMap::from([("id", vec![id]), ("status", vec!["running"])]);
+        let options = ListContainersOptionsBuilder::default().filters(&filters).build();
+        Ok(!soon("look at a container", self.docker.list_containers(Some(options))).await?.is_empty())
     }
 
     async fn log(&self, id: &str) -> Result<String, PodmanError> {
@@ -213,6 +227,8 @@ fn tail(text: &str) -> String {
 /// Where mounts of the builder stand in a container. Nothing below it is part of an observation.
 pub const MOUNTS: &str = "/run/tallystick";
 const MAX_LOG: usize = 16 * 1024;
+const SHORTEST_PAUSE: Duration = Duration::from_millis(25);
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {
