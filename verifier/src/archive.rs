@@ -6,8 +6,12 @@ use std::io::{Read as _, Seek as _};
 use std::path::Path;
 
 use attest::{Manifest, Purl};
+use package::control::Control;
 use package::deb::Limits;
-use package::{alpm, deb, rpm};
+use package::installed::Manager;
+use package::root::Root;
+use package::tarball::Identity;
+use package::{alpm, apk, apkdb, deb, rpm};
 use tlog::Hash;
 
 /// Which package manager it is for.
@@ -19,6 +23,21 @@ pub enum Format {
     Rpm,
     /// `.pkg.tar.zst` and its like.
     Alpm,
+    /// `.apk`.
+    Apk,
+}
+
+impl Format {
+    /// Who keeps a database of what was installed from such files.
+    #[must_use]
+    pub fn manager(self) -> Manager {
+        match self {
+            Self::Deb => Manager::Dpkg,
+            Self::Rpm => Manager::Rpm,
+            Self::Alpm => Manager::Alpm,
+            Self::Apk => Manager::Apk,
+        }
+    }
 }
 
 /// What a package file says, and what it would install.
@@ -34,6 +53,8 @@ pub struct Archive {
     pub architecture: String,
     /// The epoch of rpm packages; 0 where there is none, and for the other formats.
     pub epoch: u32,
+    /// For apk, the branch of this machine: the file does not say of which one it is.
+    pub branch: Option<String>,
     /// SHA-256 of the package file.
     pub sha256: Hash,
     /// For rpm, SHA-256 of the immutable header: the same after signing again.
@@ -56,12 +77,25 @@ impl Archive {
         let limits = Limits::default();
         match &magic[..read] {
             [0xed, 0xab, 0xee, 0xdb, ..] => rpm::read(file, &limits).map(Self::from).map_err(words),
-            // zstd, xz, gzip; Alpine's begin so as well, but are not judged yet.
+            // gzip is used by two formats, which their names tell apart.
+            [0x1f, 0x8b, ..] if path.extension().is_some_and(|extension| extension == "apk") => {
+                let package = apk::read(file, &limits).map_err(words)?;
+                let root = Root::open(Path::new("/")).map_err(words)?;
+                Ok(Self { branch: apkdb::branch(&root).map_err(words)?, ..Self::from(package) })
+            }
+            // zstd, xz, gzip.
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0xfd, b'7', b'z', b'X', b'Z', 0, ..] | [0x1f, 0x8b, ..] => {
                 alpm::read(file, &limits).map(Self::from).map_err(words)
             }
             _ => deb::read(file, &limits).map(Self::from).map_err(words),
         }
+    }
+
+    /// A package of which only the digest is known.
+    #[must_use]
+    pub fn listed(format: Format, identity: Identity, sha256: Hash) -> Self {
+        let Identity { name, version, architecture } = identity;
+        Self { format, name, version, architecture, epoch: 0, branch: None, sha256, rpm_header: None, source: None, manifest: None }
     }
 
     /// What it is, in one line: name, epoch and version, architecture.
@@ -78,6 +112,7 @@ impl Archive {
             Format::Deb => Purl::deb(namespace, &self.name, &self.version, &self.architecture),
             Format::Rpm => Purl::rpm(namespace, &self.name, &self.version, &self.architecture, self.epoch),
             Format::Alpm => Purl::alpm(namespace, &self.name, &self.version, &self.architecture),
+            Format::Apk => Purl::apk(namespace, &self.name, &self.version, &self.architecture, self.branch.as_deref()),
         };
         purl.ok()
     }
@@ -103,27 +138,30 @@ fn words(error: impl Display) -> String {
 
 impl From<deb::DebPackage> for Archive {
     fn from(package: deb::DebPackage) -> Self {
-        let (control, sha256, manifest) = (package.control, package.sha256, package.manifest);
-        let source = Some((control.source, control.source_version));
-        let (name, version, architecture) = (control.name, control.version, control.architecture);
-        Self { format: Format::Deb, name, version, architecture, epoch: 0, sha256, rpm_header: None, source, manifest: Some(manifest) }
+        let Control { name, version, architecture, source, source_version, .. } = package.control;
+        let listed = Self::listed(Format::Deb, Identity { name, version, architecture }, package.sha256);
+        Self { source: Some((source, source_version)), manifest: Some(package.manifest), ..listed }
     }
 }
 
 impl From<rpm::RpmPackage> for Archive {
     fn from(package: rpm::RpmPackage) -> Self {
         let rpm::Identity { name, epoch, version, architecture } = package.identity;
-        let (sha256, rpm_header) = (package.sha256, Some(package.header));
-        let source = package.source;
-        Self { format: Format::Rpm, name, version, architecture, epoch, sha256, rpm_header, source, manifest: Some(package.manifest) }
+        let listed = Self::listed(Format::Rpm, Identity { name, version, architecture }, package.sha256);
+        Self { epoch, rpm_header: Some(package.header), source: package.source, manifest: Some(package.manifest), ..listed }
     }
 }
 
 impl From<alpm::AlpmPackage> for Archive {
     fn from(package: alpm::AlpmPackage) -> Self {
-        let package::tarball::Identity { name, version, architecture } = package.identity;
-        let (sha256, manifest) = (package.sha256, package.manifest);
-        let source = package.source;
-        Self { format: Format::Alpm, name, version, architecture, epoch: 0, sha256, rpm_header: None, source, manifest: Some(manifest) }
+        let listed = Self::listed(Format::Alpm, package.identity, package.sha256);
+        Self { source: package.source, manifest: Some(package.manifest), ..listed }
+    }
+}
+
+impl From<apk::ApkPackage> for Archive {
+    fn from(package: apk::ApkPackage) -> Self {
+        let listed = Self::listed(Format::Apk, package.identity, package.sha256);
+        Self { source: package.source, manifest: Some(package.manifest), ..listed }
     }
 }

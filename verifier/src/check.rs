@@ -8,6 +8,7 @@ use attest::Purl;
 use attest::judge::rebuilds_for;
 use attest::predicate::PackageFiles;
 use client::{LogClient, block_on};
+use package::installed::Manager;
 
 use crate::archive::Archive;
 use crate::config::Rules;
@@ -77,6 +78,7 @@ pub fn check(setup: &Setup, paths: &[PathBuf], offline: bool) -> Result<Report, 
     let mut report = Report {
         command: "check",
         target: format!("{} package files", checked.len()),
+        manager: manager(&checked),
         time: now,
         head: Some(head::describe(&knowledge, &setup.policy, &setup.rules, now)),
         completeness,
@@ -96,6 +98,13 @@ pub fn check(setup: &Setup, paths: &[PathBuf], offline: bool) -> Result<Report, 
     };
     report.sort();
     Ok(report)
+}
+
+/// Whose packages they all are, where that is only one.
+fn manager(checked: &[Checked]) -> Option<Manager> {
+    let mut managers = checked.iter().filter_map(|file| Some(file.package.as_ref().ok()?.format.manager()));
+    let first = managers.next()?;
+    managers.all(|manager| manager == first).then_some(first)
 }
 
 /// What concerns all packages: whether what is known is current and complete, under these rules.

@@ -2,11 +2,13 @@
 
 pub mod jsonl;
 pub mod junit;
+mod next;
 pub mod rpm;
 pub mod sarif;
 
 use std::fmt::Write as _;
 
+use package::installed::Manager;
 use serde_json::{Value, json};
 
 use crate::accept;
@@ -15,6 +17,8 @@ use crate::config::encode_hex;
 use crate::finding::{Class, Finding, Kind, printable};
 use crate::report::{Head, Report};
 use crate::time;
+
+pub use next::next;
 
 /// The version of the JSON report. It changes when a field changes its meaning or goes; new fields do not change it.
 pub const SCHEMA: u64 = 1;
@@ -35,7 +39,7 @@ pub fn text(report: &Report, all: bool) -> String {
     let limit = if all { shown.len() } else { SCREEN };
     shown.iter().take(limit).for_each(|one| {
         let explained = report.command == "explain";
-        finding(&mut text, one, next(one).filter(|_| !explained).as_deref());
+        finding(&mut text, one, next(one, report.manager).filter(|_| !explained).as_deref());
         if explained {
             acceptance(&mut text, one);
         }
@@ -207,44 +211,6 @@ fn acceptance(text: &mut String, finding: &Finding) {
     }
 }
 
-/// The command to type next.
-#[must_use]
-pub fn next(finding: &Finding) -> Option<String> {
-    // Repositories are named with slashes, packages are not.
-    if finding.package.as_deref().is_some_and(|package| package.contains('/')) {
-        return repository_next(finding);
-    }
-    let name = finding.package.as_deref().and_then(|package| package.split([' ', ':']).next()).unwrap_or("PACKAGE");
-    match finding.kind {
-        Kind::Modified | Kind::Missing | Kind::Mode | Kind::Owner | Kind::Capability => {
-            let path = std::str::from_utf8(finding.path.as_deref()?).ok()?;
-            Some(format!("tally explain {}, then apt-get install --reinstall {name}", quote(path)))
-        }
-        Kind::Unreadable | Kind::Changed => Some(format!("tally verify {name}")),
-        Kind::StaleHead | Kind::StaleRoles | Kind::StaleControlHead | Kind::CacheIncomplete => Some("tally sync".to_owned()),
-        Kind::Unattested | Kind::TooFewBuilders => Some("tally sync, or ask a builder to attest it".to_owned()),
-        Kind::TooFewRebuilders => Some("tally sync, or ask a rebuilder to build it again".to_owned()),
-        Kind::BuilderConflict | Kind::Dissent => Some(format!("tally verify --verbose {name}, and tell the log's foundation")),
-        Kind::Warned | Kind::Outdated => Some(format!("apt-get install --only-upgrade {name}")),
-        Kind::EndOfLife | Kind::Superseded => Some("replace it, or move to a release that is maintained".to_owned()),
-        Kind::SourceUnknown => Some("tally sync, or ask a builder to state its source".to_owned()),
-        Kind::Unowned => Some(format!("find out who put it there: ls -l {}", quote(std::str::from_utf8(finding.path.as_deref()?).ok()?))),
-        Kind::ClockBehind => Some("timedatectl status".to_owned()),
-        Kind::Misnamed => Some(format!("apt-get clean, then download {name} again")),
-        Kind::Hidden | Kind::RolledBack => Some(format!("dpkg -s {name}")),
-        _ => None,
-    }
-}
-
-fn repository_next(finding: &Finding) -> Option<String> {
-    match finding.kind {
-        Kind::StaleState => Some("refresh from another mirror; if it stays so, tell the repository's admin".to_owned()),
-        Kind::EndOfLife => Some("move to a release that is maintained".to_owned()),
-        Kind::Unregistered | Kind::Unattested | Kind::TooFewBuilders => Some("wait some minutes, then refresh and check again".to_owned()),
-        _ => None,
-    }
-}
-
 fn summary(text: &mut String, report: &Report) {
     let files: Vec<String> = report.counts.hashed.iter().map(|(tag, count)| format!("{count} {tag}")).collect();
     if !files.is_empty() {
@@ -252,12 +218,6 @@ fn summary(text: &mut String, report: &Report) {
     }
     let tally: Vec<String> = report.tally().iter().map(|(kind, count)| format!("{count} {kind}")).collect();
     let _ = writeln!(text, "found: {}", if tally.is_empty() { "nothing".to_owned() } else { tally.join(", ") });
-}
-
-/// A word for a shell.
-fn quote(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._/+,@:~%-".contains(&byte);
-    if text.bytes().all(plain) { text.to_owned() } else { format!("'{}'", printable(text.as_bytes()).replace('\'', "'\\''")) }
 }
 
 fn size(bytes: u64) -> String {
@@ -297,7 +257,7 @@ pub fn to_json(report: &Report) -> Value {
             "still": earlier.still.len(),
             "gone": earlier.gone,
         })),
-        "findings": report.findings.iter().map(finding_json).collect::<Vec<_>>(),
+        "findings": report.findings.iter().map(|finding| finding_json(finding, report.manager)).collect::<Vec<_>>(),
     })
 }
 
@@ -312,7 +272,7 @@ fn head_json(head: &Head, now: u64) -> Value {
     })
 }
 
-fn finding_json(finding: &Finding) -> Value {
+fn finding_json(finding: &Finding, manager: Option<Manager>) -> Value {
     let status = finding.kind.class().status();
     let attested: Vec<Value> = finding.attested.by.iter().map(|(index, builder)| json!({ "entry": index, "builder": builder })).collect();
     json!({
@@ -326,6 +286,6 @@ fn finding_json(finding: &Finding) -> Value {
         "found": finding.found,
         "sha256": finding.digest.map(|digest| encode_hex(&digest)),
         "attested_by": attested,
-        "next": next(finding),
+        "next": next(finding, manager),
     })
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use package::installed::Manager;
 use tlog::Hash;
 
 use crate::finding::{Class, Finding, Kind};
@@ -74,6 +75,8 @@ pub struct Report {
     pub command: &'static str,
     /// What was judged, for people.
     pub target: String,
+    /// The package manager whose packages they all are, where that is only one.
+    pub manager: Option<Manager>,
     /// When, by this machine's clock.
     pub time: u64,
     /// The checkpoint.
@@ -147,6 +150,7 @@ mod tests {
         let report = Report {
             command: "verify",
             target: String::new(),
+            manager: None,
             time: 0,
             head: None,
             completeness: String::new(),

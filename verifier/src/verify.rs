@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use attest::manifest::{Attributes, Entry};
 use package::accounts::Accounts;
 use package::dpkg::Diversion;
-use package::installed::{Database, DatabaseError, Installed, State};
+use package::installed::{Database, DatabaseError, Installed, Manager, State};
 use package::root::RootError;
 use tlog::Policy;
 
@@ -140,12 +140,21 @@ pub fn verify(
     findings.extend(ground.unseen.clone());
     findings.extend(outdated::find(&subjects, sources.knowledge, sources.rules.builders));
     findings.extend(expect::compare_if_given(request.expect, &ground.database));
-    let report = report(request, sources, policy, accept, Judged { counts, findings, unread });
+    let report = report(request, sources, policy, accept, Judged { manager: sole_manager(&ground.database), counts, findings, unread });
     Ok(Verified { report, subjects, stranger: None })
+}
+
+/// Whose packages they all are, where that is only one.
+fn sole_manager(database: &Database) -> Option<Manager> {
+    match database.managers[..] {
+        [one] => Some(one),
+        _ => None,
+    }
 }
 
 /// What judging gave.
 struct Judged {
+    manager: Option<Manager>,
     counts: Counts,
     findings: Vec<Finding>,
     /// See [`Run::unread`].
@@ -154,7 +163,7 @@ struct Judged {
 
 /// The report, with what the head says about time.
 fn report(request: &Request<'_>, sources: &Sources<'_>, policy: &Policy, accept: &Accept, judged: Judged) -> Report {
-    let Judged { counts, mut findings, unread } = judged;
+    let Judged { manager, counts, mut findings, unread } = judged;
     findings.extend(head::freshness(sources.knowledge, policy, sources.rules, request.now));
     findings.extend(head::expiry(sources.knowledge, request.now));
     let (completeness, incomplete) = head::completeness(sources.knowledge, sources.rules, unread, request.now);
@@ -162,6 +171,7 @@ fn report(request: &Request<'_>, sources: &Sources<'_>, policy: &Policy, accept:
     let mut report = Report {
         command: "verify",
         target: target(request),
+        manager,
         time: request.now,
         head: Some(head::describe(sources.knowledge, policy, sources.rules, request.now)),
         completeness,

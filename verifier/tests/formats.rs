@@ -1,4 +1,4 @@
-//! `tally check` over packages of rpm and pacman. Needs rpmbuild, bsdtar and zstd.
+//! `tally check` over packages of rpm, pacman and apk. Needs rpmbuild, bsdtar, zstd and python3.
 
 mod world;
 
@@ -17,10 +17,10 @@ use world::{Outcome, World, key};
 fn world() -> World {
     World::with_roles(|roles| {
         let vendor = |kind: &str, namespace: &str| Vendor { kind: kind.into(), namespace: namespace.into(), origin: namespace.into() };
-        roles.vendors = vec![vendor("alpm", "arch"), Vendor::debian(), vendor("rpm", "fedora")];
+        roles.vendors = vec![vendor("alpm", "arch"), vendor("apk", "alpine"), Vendor::debian(), vendor("rpm", "fedora")];
         for builder in &mut roles.builders {
             let name = builder.key.name().as_str().to_owned();
-            let scopes = ["pkg:alpm/arch/*", "pkg:deb/debian/*", "pkg:rpm/fedora/*"];
+            let scopes = ["pkg:alpm/arch/*", "pkg:apk/alpine/*", "pkg:deb/debian/*", "pkg:rpm/fedora/*"];
             *builder = RoleKey::active(key(&name, KeyKind::Ed25519).key().clone(), &scopes).unwrap();
         }
     })
@@ -83,4 +83,17 @@ fn rpm_packages() {
 fn pacman_packages() {
     let purl = "pkg:alpm/arch/sample@1:1.0rc1-2?arch=x86_64";
     tried("build-pacman.sh", purl, "sample.pkg.tar.zst", "sample.pkg.tar.xz", "lies-content.pkg.tar.zst", "pkg:alpm/arch/sample");
+}
+
+/// Where this runs no branch is known, since it is no Alpine.
+#[test]
+fn apk_packages() {
+    tried(
+        "build-apk.py",
+        "pkg:apk/alpine/sample@1.0-r2?arch=x86_64",
+        "good.apk",
+        "unsigned.apk",
+        "other-data.apk",
+        "pkg:apk/alpine/sample",
+    );
 }

@@ -144,18 +144,7 @@ impl Shelf {
 impl Listed {
     /// What can be judged where only this is known.
     fn checked(&self) -> Checked {
-        let package::tarball::Identity { name, version, architecture } = self.identity.clone();
-        let archive = Archive {
-            format: Format::Alpm,
-            name,
-            version,
-            architecture,
-            epoch: 0,
-            sha256: self.sha256,
-            rpm_header: None,
-            source: None,
-            manifest: None,
-        };
+        let archive = Archive::listed(Format::Alpm, self.identity.clone(), self.sha256);
         Checked { file: self.file.clone(), package: Ok(Box::new(archive)) }
     }
 }

@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use package::tarball::Identity;
 use serde::Deserialize;
 
 use crate::archive::{Archive, Format};
@@ -173,8 +174,7 @@ impl Shelf {
         }
         let Nevra { name, epoch, version, architecture } = listed.nevra.clone();
         let sha256 = listed.sha256?;
-        let archive =
-            Archive { format: Format::Rpm, name, version, architecture, epoch, sha256, rpm_header: None, source: None, manifest: None };
+        let archive = Archive { epoch, ..Archive::listed(Format::Rpm, Identity { name, version, architecture }, sha256) };
         Some(Checked { file: format!("{alias}/{}", listed.location), package: Ok(Box::new(archive)) })
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use package::installed::Manager;
+
 use crate::finding::{Finding, printable};
 use crate::report::Report;
 use crate::time;
@@ -20,7 +22,7 @@ pub fn document(report: &Report) -> String {
     case(&mut text, "verdict", &report.target, verdict);
     for finding in &report.findings {
         let place = finding.path.as_deref().map(printable).or_else(|| finding.package.clone()).unwrap_or_else(|| "all".to_owned());
-        let failure = (!finding.is_explained()).then(|| (finding.kind.name(), finding.why.clone(), details(finding)));
+        let failure = (!finding.is_explained()).then(|| (finding.kind.name(), finding.why.clone(), details(finding, report.manager)));
         case(&mut text, finding.kind.name(), &place, failure);
     }
     text.push_str("</testsuite>\n</testsuites>\n");
@@ -41,9 +43,9 @@ fn case(text: &mut String, class: &str, name: &str, failure: Option<(&str, Strin
     };
 }
 
-fn details(finding: &Finding) -> String {
+fn details(finding: &Finding, manager: Option<Manager>) -> String {
     let mut text = String::new();
-    super::finding(&mut text, finding, super::next(finding).as_deref());
+    super::finding(&mut text, finding, super::next(finding, manager).as_deref());
     text
 }
 

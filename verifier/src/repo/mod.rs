@@ -85,6 +85,7 @@ pub fn report(setup: &Setup, locals: Vec<Local>, name: Option<&str>, offline: bo
     let mut report = Report {
         command: "repo check",
         target: if judged.len() == 1 { "1 repository".to_owned() } else { format!("{} repositories", judged.len()) },
+        manager: None,
         time: now,
         head: Some(head::describe(&knowledge, &setup.policy, &setup.rules, now)),
         completeness,

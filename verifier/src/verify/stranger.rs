@@ -6,7 +6,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use tlog::Policy;
 
 use super::unowned::LIMIT;
-use super::{Ground, Judged, Request, Run, Verified, VerifyError, assess, report};
+use super::{Ground, Judged, Request, Run, Verified, VerifyError, assess, report, sole_manager};
 use crate::accept::Accept;
 use crate::bytecode::Cached;
 use crate::finding::{Finding, Kind, printable};
@@ -58,7 +58,13 @@ pub(super) fn explain(
         _ => Finding::new(Kind::Explained, "no package owns it; it neither runs nor is loaded from the system's directories").at(&path),
     };
     let (counts, unread) = (run.counts(&spots, &scene), run.unread(request));
-    let report = report(request, sources, policy, accept, Judged { counts, findings: vec![finding], unread });
+    let report = report(
+        request,
+        sources,
+        policy,
+        accept,
+        Judged { manager: sole_manager(&ground.database), counts, findings: vec![finding], unread },
+    );
     let stranger = describe(ground, place, inode);
     Ok(Verified { report, subjects: Vec::new(), stranger: Some(stranger) })
 }

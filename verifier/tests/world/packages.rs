@@ -15,9 +15,9 @@ pub fn sh(dir: &Path, script: &str) {
     assert!(output.status.success(), "{script}: {}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
 }
 
-/// The packages and a root with all of them, made once for all tests of a file.
+/// The packages and a root with all of them.
 pub struct Base {
-    dir: tempfile::TempDir,
+    dir: PathBuf,
 }
 
 pub fn base() -> &'static Base {
@@ -26,15 +26,22 @@ pub fn base() -> &'static Base {
 }
 
 impl Base {
+    /// Made once for all tests, and kept under a name that says how: a temporary directory in a static would never be removed.
     fn make() -> Self {
         assert!(rustix::process::geteuid().is_root(), "these tests make roots with dpkg and need root");
-        let dir = tempfile::tempdir().unwrap();
-        sh(dir.path(), MAKE);
+        let parent = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let dir = parent.join(format!("packages-{}", tlog::hash_leaf(MAKE.as_bytes()).to_hex()));
+        if !dir.exists() {
+            let new = tempfile::tempdir_in(parent).unwrap();
+            sh(new.path(), MAKE);
+            // Another test program may have been faster.
+            fs::rename(new.path(), &dir).or_else(|error| dir.exists().then_some(()).ok_or(error)).unwrap();
+        }
         Self { dir }
     }
 
     pub fn deb(&self, name: &str) -> PathBuf {
-        self.dir.path().join(format!("{name}.deb"))
+        self.dir.join(format!("{name}.deb"))
     }
 
     pub fn manifest(&self, name: &str) -> (Purl, Manifest) {
@@ -48,7 +55,7 @@ impl Base {
     /// A root of one's own.
     pub fn root(&self) -> Root {
         let dir = tempfile::tempdir().unwrap();
-        sh(self.dir.path(), &format!("cp -a root/. {}", dir.path().display()));
+        sh(&self.dir, &format!("cp -a root/. {}", dir.path().display()));
         Root { dir }
     }
 
