@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bollard::models::{ContainerCreateBody, HostConfig};
 use bollard::query_parameters::{
-    CreateContainerOptions, DownloadFromContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder, StartContainerOptions,
+    CreateContainerOptions, DownloadFromContainerOptionsBuilder, InspectContainerOptions, LogsOptionsBuilder, StartContainerOptions,
     WaitContainerOptionsBuilder,
 };
 use futures_util::StreamExt as _;
@@ -153,10 +153,12 @@ impl Podman {
     }
 
     async fn is_running(&self, id: &str) -> Result<bool, PodmanError> {
-        // Listed, not inspected: inspecting one that has just ended may give a state that only Podman knows.
-        let filters = HashMap::from([("id", vec![id]), ("status", vec!["running"])]);
-        let options = ListContainersOptionsBuilder::default().filters(&filters).build();
-        Ok(!soon("look at a container", self.docker.list_containers(Some(options))).await?.is_empty())
+        match soon("look at a container", self.docker.inspect_container(id, None::<InspectContainerOptions>)).await {
+            Ok(seen) => Ok(seen.state.and_then(|state| state.running).unwrap_or(false)),
+            // Between its end and its clean-up it is in a state that only Podman knows.
+            Err(error) if error.is_unreadable() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     async fn log(&self, id: &str) -> Result<String, PodmanError> {
