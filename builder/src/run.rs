@@ -269,7 +269,7 @@ impl Run<'_> {
             return Ok(image::machine_sources(self.config)?);
         }
         let dir = download::apt_directory(podman, image, self.config, scratch).await?;
-        Ok(sources::of_directory(&dir, &self.config.suite)?)
+        Ok(sources::of_image(&dir, &self.config.suite)?)
     }
 
     /// Verifies everything that was downloaded and computes the claims, outside of any container.

@@ -32,6 +32,12 @@ impl Source {
         Some(path.strip_prefix("//").unwrap_or(path))
     }
 
+    /// Its address and suite as they may be shown: without a user's name and password.
+    #[must_use]
+    pub fn place(&self) -> String {
+        format!("{} {}", without_user(&self.uri), self.suite)
+    }
+
     /// The same, judged as of the time that its address names.
     fn of_snapshot(self, place: &str) -> Result<Self, SourcesError> {
         let time = snapshot::time(&self.uri).ok_or_else(|| SourcesError::NoSnapshot { place: place.to_owned() })?;
@@ -77,6 +83,12 @@ pub enum SourcesError {
         /// File, and line or paragraph.
         place: String,
     },
+    /// An image that names a directory of this machine.
+    #[error("the image's own /etc/apt names {uri}, a directory of this machine; only its operator may do that")]
+    OfImage {
+        /// The directory, as a source names it.
+        uri: String,
+    },
     /// Nothing to download from.
     #[error("{place}: no source for the suite {suite}")]
     NoSource {
@@ -94,6 +106,9 @@ impl SourcesError {
         match self {
             Self::Unauthenticated { .. } => "remove the option and put the repository's key into the keyring, or remove the source",
             Self::NoSnapshot { .. } => "name the snapshot's address, or remove the option: an index that is over may be held back",
+            Self::OfImage { .. } => {
+                "if packages are to come from there, name it in a sources list of yours, and that as `sources` in the configuration"
+            }
             Self::NoSource { .. } => "set `mirror` in [bootstrap], or `sources`, in the configuration",
             _ => {
                 "name a sources list with entries such as `deb http://mirror.example/debian bookworm main` as `sources` in the configuration"
@@ -123,6 +138,19 @@ pub fn of_directory(dir: &Path, suite: &str) -> Result<Vec<Source>, SourcesError
         return Ok(sources);
     }
     Err(SourcesError::NoSource { place: dir.display().to_string(), suite: suite.to_owned() })
+}
+
+/// The sources of an image's own `/etc/apt`. Whoever made the image wrote it: a directory of this machine, which containers would then
+/// see, is not among them.
+///
+/// # Errors
+/// As for [`of_directory`], and if one is a directory of this machine.
+pub fn of_image(dir: &Path, suite: &str) -> Result<Vec<Source>, SourcesError> {
+    let sources = of_directory(dir, suite)?;
+    match sources.iter().find(|source| source.local().is_some()) {
+        Some(source) => Err(SourcesError::OfImage { uri: source.uri.clone() }),
+        None => Ok(sources),
+    }
 }
 
 /// Every source of one file, in whichever format it is written.
@@ -257,6 +285,15 @@ fn source(uri: &str, suite: &str, components: Vec<String>, place: &str) -> Resul
     Ok(Source { uri: uri.to_owned(), suite: suite.to_owned(), components, snapshot: None })
 }
 
+/// An address without the user's name and password that may stand before the host.
+#[must_use]
+pub fn without_user(uri: &str) -> String {
+    let Some((scheme, rest)) = uri.split_once("://") else { return uri.to_owned() };
+    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
+}
+
 fn belongs(name: &str, suite: &str) -> bool {
     name.strip_prefix(suite).is_some_and(|rest| rest.is_empty() || rest == "-updates" || rest == "-security")
 }
@@ -295,6 +332,13 @@ mod tests {
         let paragraphs = "Types: deb deb-src\n# c\nURIs: http://a/debian\nSuites: bookworm bookworm-updates\nComponents: main\nSigned-By: /k\n\n\
                           Types: deb\nEnabled: no\nURIs: http://b\nSuites: x\nComponents: y\n";
         assert_eq!(encode(&parse_paragraphs(paragraphs, "x", &|_| true).unwrap()), expected);
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        let sources = list("deb https://user:secret@h:8080/a@b bookworm main\ndeb file:///srv/a@b sid main\n").unwrap();
+        assert_eq!((sources[0].place().as_str(), sources[1].place().as_str()), ("https://h:8080/a@b bookworm", "file:///srv/a@b sid"));
+        assert_eq!((without_user("http://a@b@h").as_str(), without_user("file:/srv@x").as_str()), ("http://h", "file:/srv@x"));
     }
 
     #[test]
@@ -351,6 +395,20 @@ mod tests {
                 && malformed("deb http://a/$(id) s main\n")
                 && malformed("nonsense\n")
         );
+    }
+
+    #[test]
+    fn an_image_names_no_directory_of_this_machine() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("sources.list");
+        for uri in ["file:/etc", "file:///run/podman", "copy:/var/lib/tally-builder/keys"] {
+            std::fs::write(&file, format!("deb http://a bookworm main\ndeb {uri} bookworm-updates main\n")).unwrap();
+            assert_eq!(of_image(dir.path(), "bookworm"), Err(SourcesError::OfImage { uri: uri.to_owned() }));
+            // The operator's own configuration may.
+            assert_eq!(of_directory(dir.path(), "bookworm").unwrap().len(), 2);
+        }
+        std::fs::write(&file, "deb http://a bookworm main\n").unwrap();
+        assert_eq!(of_image(dir.path(), "bookworm"), of_directory(dir.path(), "bookworm"));
     }
 
     #[test]
