@@ -10,8 +10,10 @@ mod plan;
 mod queue;
 mod sending;
 mod shard;
+#[cfg(test)]
+mod testing;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -81,10 +83,11 @@ impl Worker<'_> {
             let next = Instant::now() + interval(self.config.run.interval);
             let result = self.round(&mut state).await;
             self.metrics.round(result.is_ok());
+            let pause = Pause::after(result.is_ok(), next, Instant::now());
             if let Err(error) = result {
                 tracing::warn!("{error}\n    hint: {}", error.hint());
             }
-            while !self.halts() && Instant::now() < next && !self.is_asked() {
+            while !self.halts() && !pause.is_over(Instant::now(), || self.is_asked()) {
                 sleep(TICK).await;
             }
         }
@@ -102,7 +105,7 @@ impl Worker<'_> {
     /// Looks at the repositories and attests what is due. Where nothing has changed, nothing is started.
     async fn round(&self, state: &mut State) -> Result<(), RunError> {
         let changed = self.has_changed(state).await;
-        if !changed && !self.is_asked() && self.due(state).is_empty() {
+        if !changed && self.queue.asked()?.is_empty() && self.due(state).is_empty() {
             self.metrics.looked.set(client::now().cast_signed());
             return Ok(());
         }
@@ -128,7 +131,7 @@ impl Worker<'_> {
                 Ok(seen) if catalogue.repositories.values().any(|known| *known == seen.in_release) => {}
                 Ok(_) => return true,
                 Err(error) => {
-                    tracing::warn!("{} {}: {error}", source.uri, source.suite);
+                    tracing::warn!("{}: {error}", source.place());
                     return true;
                 }
             }
@@ -154,37 +157,39 @@ impl Worker<'_> {
         while !self.halts() {
             self.metrics.due.set(i64::try_from(due.len()).unwrap_or(i64::MAX));
             let asked = self.requested(state)?;
-            let size = state.batch.max(1);
-            let mut batch: Vec<Due> = asked.values().flatten().take(size).cloned().collect();
-            due.retain(|due| !batch.contains(due));
-            let rest = size - batch.len();
-            batch.extend(due.drain(..rest.min(due.len())));
+            let batch = plan::batch(&asked, &mut due, state.batch.max(1));
             if batch.is_empty() {
                 break;
             }
-            self.attest(podman, &site, &batch, state).await?;
-            self.answer(&asked)?;
+            let (tried, result) = self.attest(podman, &site, &batch, state).await?;
+            self.answer(&asked, &tried)?;
+            result?;
         }
         Ok(())
     }
 
-    /// One batch. If it fails as a whole, the next one is half as large: a single package that spoils it is found and set aside.
-    async fn attest(&self, podman: &Podman, site: &Site, batch: &[Due], state: &mut State) -> Result<(), RunError> {
+    /// One batch: the files of which it is known now what became of them, and whether it failed as a whole. Then the next one is half as large:
+    /// a single package that spoils it is found and set aside.
+    async fn attest(&self, podman: &Podman, site: &Site, batch: &[Due], state: &mut State) -> Result<Tried, RunError> {
         let requests: Vec<Request> = batch.iter().map(|due| due.request.clone()).collect();
         let reports = match self.run().attest_at(podman, site, &requests).await {
             Ok(reports) => reports,
             Err(error) => {
                 state.batch = (batch.len() / 2).max(1);
+                let mut tried = BTreeSet::new();
                 if let [due] = batch {
                     self.record.failed(&due.sha256, &error.to_string(), client::now())?;
+                    tried.insert(due.sha256);
                 }
                 self.record.sync()?;
-                return Err(error);
+                return Ok((tried, Err(error)));
             }
         };
         state.batch = self.config.run.batch;
+        let mut tried = BTreeSet::new();
         for due in batch {
             let Some(report) = reports.iter().find(|report| report.request == due.request) else { continue };
+            tried.insert(due.sha256);
             let whole = self.record.is_whole(&due.sha256, self.config.observe);
             self.metrics.package(whole);
             if whole {
@@ -198,7 +203,7 @@ impl Worker<'_> {
         }
         self.record.sync()?;
         self.spooled.notify_one();
-        Ok(())
+        Ok((tried, Ok(())))
     }
 
     fn choice<'a>(&'a self, catalogue: &'a Catalogue, scopes: &'a [attest::Scope]) -> Choice<'a> {
@@ -212,12 +217,12 @@ impl Worker<'_> {
     }
 
     /// What is asked for and not yet done. Requests that are done, or cannot be served, leave the queue.
-    fn requested(&self, state: &State) -> Result<BTreeMap<Request, Option<Due>>, RunError> {
+    fn requested(&self, state: &State) -> Result<BTreeMap<Request, Due>, RunError> {
         let Some(catalogue) = &state.catalogue else { return Ok(BTreeMap::new()) };
         let mut asked = BTreeMap::new();
         for (request, meaning) in self.choice(catalogue, &[]).requested(&self.queue.asked()?) {
             match meaning {
-                Ok(Some(due)) => drop(asked.insert(request, Some(due))),
+                Ok(Some(due)) => drop(asked.insert(request, due)),
                 Ok(None) => self.queue.served(&request)?,
                 Err(reason) => self.queue.refused(&request, reason)?,
             }
@@ -225,9 +230,9 @@ impl Worker<'_> {
         Ok(asked)
     }
 
-    /// Requests whose packages were tried leave the queue.
-    fn answer(&self, asked: &BTreeMap<Request, Option<Due>>) -> Result<(), RunError> {
-        for (request, due) in asked.iter().filter_map(|(request, due)| Some((request, due.as_ref()?))) {
+    /// Requests whose packages were tried leave the queue. Others stay: how an earlier try ended is no answer to them.
+    fn answer(&self, asked: &BTreeMap<Request, Due>, tried: &BTreeSet<Hash>) -> Result<(), RunError> {
+        for (request, due) in asked.iter().filter(|(_, due)| tried.contains(&due.sha256)) {
             if self.record.is_whole(&due.sha256, self.config.observe) {
                 self.queue.served(request)?;
             } else if let Some(failed) = self.record.failure(&due.sha256).filter(|failed| failed.next > client::now()) {
@@ -235,6 +240,28 @@ impl Worker<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// What a batch came to: the files that were tried, and whether it failed as a whole.
+type Tried = (BTreeSet<Hash>, Result<(), RunError>);
+
+/// How long to rest between two rounds.
+struct Pause {
+    next: Instant,
+    /// From when on a request ends it.
+    hurried: Instant,
+}
+
+impl Pause {
+    /// What failed a moment ago fails again: then there is a pause of a minute, whatever is asked for.
+    fn after(succeeded: bool, next: Instant, now: Instant) -> Self {
+        let hurried = if succeeded { now } else { now + AFTER_FAILURE };
+        Self { next: next.max(hurried), hurried }
+    }
+
+    fn is_over(&self, now: Instant, is_asked: impl FnOnce() -> bool) -> bool {
+        now >= self.next || (now >= self.hurried && is_asked())
     }
 }
 
@@ -247,6 +274,8 @@ fn interval(seconds: u64) -> Duration {
 
 /// How often requests and the end are looked for.
 const TICK: Duration = Duration::from_millis(500);
+/// The shortest pause after a round that failed.
+const AFTER_FAILURE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
@@ -258,5 +287,39 @@ mod tests {
             let whole = Duration::from_secs(seconds);
             assert!((0..100).all(|_| (whole * 4 / 5..=whole).contains(&interval(seconds))));
         }
+    }
+
+    #[test]
+    fn a_request_ends_the_pause_but_not_at_once_after_a_failure() {
+        let now = Instant::now();
+        let after = |seconds| now + Duration::from_secs(seconds);
+        let rested = |succeeded, next, at, asked| Pause::after(succeeded, after(next), now).is_over(after(at), || asked);
+        assert!(rested(true, 900, 0, true) && !rested(true, 900, 899, false) && rested(true, 900, 900, false));
+        assert!(!rested(false, 900, 0, true) && !rested(false, 900, 59, true) && rested(false, 900, 60, true));
+        assert!(!rested(false, 900, 899, false) && rested(false, 900, 900, false));
+        assert!(rested(true, 1, 1, false) && !rested(false, 1, 59, false) && rested(false, 1, 60, false));
+    }
+
+    fn due(name: &str) -> Due {
+        Due { request: name.parse().unwrap(), sha256: Hash::digest(name.as_bytes()), published: 7 }
+    }
+
+    /// Of three requests whose packages failed before, only the one that was tried now is answered.
+    #[test]
+    fn an_old_failure_is_no_answer() {
+        let yard = testing::Yard::new();
+        let queue = Queue::open(&yard.home).unwrap();
+        let record = Record::open(&yard.home).unwrap();
+        let asked: BTreeMap<Request, Due> = ["a", "b", "c"].iter().map(|name| (name.parse().unwrap(), due(name))).collect();
+        for (request, due) in &asked {
+            queue.ask(request).unwrap();
+            record.failed(&due.sha256, "no such luck", client::now()).unwrap();
+        }
+        let tried = BTreeSet::from([due("b").sha256]);
+        yard.with(&queue, &record, |worker| worker.answer(&asked, &tried).unwrap());
+        let left: Vec<String> = queue.asked().unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(left, ["a", "c"]);
+        yard.with(&queue, &record, |worker| worker.answer(&asked, &BTreeSet::new()).unwrap());
+        assert_eq!(queue.asked().unwrap().len(), 2);
     }
 }

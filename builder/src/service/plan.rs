@@ -1,6 +1,6 @@
 //! What is to be attested next: a pure choice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use attest::Scope;
 use tlog::Hash;
@@ -74,6 +74,15 @@ impl Choice<'_> {
     }
 }
 
+/// What is done next: what is asked for, then what is due and leaves its list with that. Each file once, however many requests mean it.
+pub(super) fn batch(asked: &BTreeMap<Request, Due>, due: &mut Vec<Due>, size: usize) -> Vec<Due> {
+    let mut files = BTreeSet::new();
+    let mut batch: Vec<Due> = asked.values().filter(|due| files.insert(due.sha256)).take(size).cloned().collect();
+    due.retain(|due| !files.contains(&due.sha256));
+    batch.extend(due.drain(..(size - batch.len()).min(due.len())));
+    batch
+}
+
 fn due(offer: &Offer) -> Option<Due> {
     Some(Due { request: offer.request()?, sha256: offer.sha256, published: offer.published })
 }
@@ -95,6 +104,22 @@ mod tests {
             origin: origin.to_owned(),
             published: 7,
         }
+    }
+
+    #[test]
+    fn two_requests_that_mean_one_file_are_one() {
+        let due = |name: &str| Due { request: format!("{name}=1").parse().unwrap(), sha256: Hash::digest(name.as_bytes()), published: 7 };
+        let asked = [("jq", "jq"), ("jq=1", "jq"), ("attr", "attr"), ("bc", "bc")];
+        let asked: BTreeMap<Request, Due> = asked.iter().map(|(request, name)| (request.parse().unwrap(), due(name))).collect();
+        let names = |batch: &[Due]| batch.iter().map(|due| due.request.name.clone()).collect::<Vec<_>>();
+        let mut rest = vec![due("a"), due("jq"), due("z")];
+        assert_eq!(names(&batch(&asked, &mut rest, 4)), ["attr", "bc", "jq", "a"]);
+        assert_eq!(names(&rest), ["z"]);
+        let mut rest = vec![due("a"), due("jq")];
+        assert_eq!(
+            (names(&batch(&asked, &mut rest, 2)), names(&rest)),
+            (vec!["attr".to_owned(), "bc".to_owned()], vec!["a".to_owned(), "jq".to_owned()])
+        );
     }
 
     #[test]
