@@ -1,6 +1,7 @@
 //! Sending the spool while packages are attested, and how long they took to get into the log.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,7 +35,7 @@ impl Flights {
 
 impl Worker<'_> {
     /// Sends what waits whenever something was spooled, and from time to time what the log did not take. Ends when nobody works any more
-    /// and what was there has been tried once more.
+    /// and what was there has been tried once more. Where the spool fails, the work is told to end, and does: it has containers to remove.
     ///
     /// # Errors
     /// If the spool cannot be read or written.
@@ -53,7 +54,11 @@ impl Worker<'_> {
                 return sending.await;
             }
             tokio::select! {
-                outcome = &mut sending => drop(outcome?),
+                outcome = &mut sending => if let Err(error) = outcome {
+                    self.halt.store(true, Ordering::Relaxed);
+                    working.await;
+                    return Err(error);
+                },
                 () = &mut working => {
                     sending.await?;
                     return self.send(sender, &spool).await;
@@ -88,3 +93,41 @@ impl Worker<'_> {
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How soon what waits is tried again.
 const AGAIN: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use tlog::{KeyKind, KeyName, Signer as _, SigningKey};
+
+    use super::super::Queue;
+    use super::super::testing::Yard;
+    use super::*;
+    use crate::config::LogTarget;
+    use crate::record::Record;
+
+    /// Whoever works ends by himself, and is not cut off where he has something to put away.
+    #[test]
+    fn where_the_spool_fails_the_work_comes_to_its_end() {
+        let yard = Yard::new();
+        let (queue, record, spool) = (Queue::open(&yard.home).unwrap(), Record::open(&yard.home).unwrap(), Spool::new(&yard.home));
+        let key = SigningKey::from_seed(KeyName::parse("example.org/log").unwrap(), KeyKind::Ed25519, &[7; 32]).unwrap();
+        let target =
+            LogTarget { url: "http://127.0.0.1:1".to_owned(), origin: "example.org/log".to_owned(), keys: vec![key.key().clone()] };
+        std::fs::remove_dir_all(yard.home.dir().join("spool")).unwrap();
+        let put_away = Cell::new(false);
+        let working = async {
+            while !yard.halt.load(Ordering::Relaxed) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            put_away.set(true);
+        };
+        let outcome = yard.with(&queue, &record, |worker| {
+            worker.spooled.notify_one();
+            let sender = Sender::new(&target, None, &spool, worker.signer).unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(worker.send_while(&sender, working))
+        });
+        assert!(matches!(outcome, Err(RunError::Spool(_))) && put_away.get(), "{outcome:?}");
+    }
+}
