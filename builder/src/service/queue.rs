@@ -4,7 +4,8 @@
 //! service nor that of the machine loses it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 
 use tlog::Hash;
 
@@ -44,12 +45,14 @@ impl Queue {
     /// If the directory cannot be read or written.
     pub fn asked(&self) -> Result<Vec<Request>, HomeError> {
         let mut requests = Vec::new();
-        for entry in fs::read_dir(&self.dir).map_err(|source| HomeError::Io { path: self.dir.clone(), source })?.flatten() {
-            let path = entry.path();
+        let unreadable = |source| HomeError::Io { path: self.dir.clone(), source };
+        for entry in fs::read_dir(&self.dir).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
             if path.extension().is_none_or(|end| end != "request") {
                 continue;
             }
-            let text = client::cli::read_limited(&path, MAX_BYTES).unwrap_or_default();
+            // What could not be read may be a good request all the same.
+            let Some(text) = read(&path).map_err(|source| HomeError::Io { path: path.clone(), source })? else { continue };
             let request = std::str::from_utf8(&text).ok().and_then(|text| text.strip_suffix('\n')?.parse::<Request>().ok());
             match request.filter(|request| path.file_name().is_some_and(|found| *found == *name(request))) {
                 Some(request) => requests.push(request),
@@ -84,6 +87,17 @@ impl Queue {
     }
 }
 
+/// The beginning of a file, a little longer than any request; nothing of what is no file, and `None` where it has gone meanwhile.
+fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let opened = fs::metadata(path).and_then(|metadata| if metadata.is_file() { fs::File::open(path).map(Some) } else { Ok(None) });
+    let mut text = Vec::new();
+    match opened {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(path).is_err() => return Ok(None),
+        opened => opened?.map_or(Ok(0), |file| file.take(MAX_BYTES).read_to_end(&mut text))?,
+    };
+    Ok(Some(text))
+}
+
 fn name(request: &Request) -> String {
     format!("{}.request", &Hash::digest(request.to_string().as_bytes()).to_hex()[..32])
 }
@@ -114,5 +128,24 @@ mod tests {
         assert_eq!(queue.asked().unwrap(), [requests[2].clone()]);
         let kept = fs::read_to_string(queue.dir.join("failed").join(name(&requests[1]))).unwrap();
         assert_eq!(kept, "attr=1:2-1\nno such package\n");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_taken_for_no_request() {
+        let dir = tempfile::tempdir().unwrap();
+        Home::create(&dir.path().join("b"), &KeyName::parse("example.org/b").unwrap()).unwrap();
+        let queue = Queue::open(&Home::open(&dir.path().join("b")).unwrap()).unwrap();
+        let request: Request = "jq".parse().unwrap();
+        let path = queue.dir.join(name(&request));
+        // A way that leads to itself: the system says neither that nothing is there nor what is.
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        assert!(matches!(queue.asked(), Err(HomeError::Io { path: told, .. }) if told == path));
+        assert!(fs::symlink_metadata(&path).is_ok() && !queue.dir.join("failed").join(name(&request)).exists());
+        fs::remove_file(&path).unwrap();
+        queue.ask(&request).unwrap();
+        fs::create_dir(queue.dir.join("x.request")).unwrap();
+        fs::write(queue.dir.join("y.request"), "y".repeat(5000)).unwrap();
+        assert_eq!(queue.asked().unwrap(), [request]);
+        assert!(queue.dir.join("failed/x.request").exists() && queue.dir.join("failed/y.request").exists());
     }
 }
