@@ -111,7 +111,7 @@ pub struct Site {
     pub(crate) scratch: tempfile::TempDir,
     /// apt's lists as the last download left them: the next one fetches what has changed.
     lists: Mutex<Option<PathBuf>>,
-    baseline: OnceCell<Tree>,
+    baseline: OnceCell<Arc<Tree>>,
     /// What the repositories of other managers than apt list.
     index: tokio::sync::Mutex<Option<Arc<Index>>>,
 }
@@ -368,16 +368,16 @@ impl Run<'_> {
         Ok(reports)
     }
 
-    async fn baseline(&self, podman: &Podman, image: &str) -> Result<Tree, RunError> {
+    async fn baseline(&self, podman: &Podman, image: &str) -> Result<Arc<Tree>, RunError> {
         let _step = self.progress.step("reading the image");
-        Ok(observe::baseline(podman, image, self.config).await?)
+        Ok(Arc::new(observe::baseline(podman, image, self.config).await?))
     }
 
     async fn observe(
         &self,
         podman: &Podman,
         image: &str,
-        baseline: &Tree,
+        baseline: &Arc<Tree>,
         ready: &Ready,
         scratch: &Path,
     ) -> Result<Result<usize, Failure>, RunError> {

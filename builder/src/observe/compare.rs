@@ -1,38 +1,52 @@
 //! The differences between a manifest and an installed file system, pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use attest::Manifest;
 use attest::manifest::{Attributes, Class, Entry, Node, escape_path};
 use attest::predicate::{Change, Observed};
 
-use super::tree::{Found, Kind, Tree};
+use super::tree::{Found, Kind, Tree, TreeError};
 
 /// Everything that installing `package` made of its manifest: changed, missing and diverted paths, and what is new beside them.
-#[must_use]
-pub fn compare(package: &str, manifest: &Manifest, baseline: &Tree, after: &Tree) -> Vec<Observed> {
+///
+/// # Errors
+/// If its paths lead through more links than can be followed.
+pub fn compare(package: &str, manifest: &Manifest, baseline: &Tree, after: &Tree) -> Result<Vec<Observed>, TreeError> {
+    compare_within(package, manifest, baseline, after, MAX_STEPS)
+}
+
+fn compare_within(package: &str, manifest: &Manifest, baseline: &Tree, after: &Tree, mut steps: usize) -> Result<Vec<Observed>, TreeError> {
+    let steps = &mut steps;
     let mut entries = Vec::new();
     for entry in manifest.entries().iter().filter(|entry| entry.class != Class::Implied) {
         let moved = after.database.diverted(&entry.path, package);
         if let Some(to) = moved {
             entries.push(Observed { to: Some(escape_path(to)), ..Observed::new(entry.escaped_path(), Change::Diverted) });
         }
-        entries.extend(difference(entry, moved.unwrap_or(&entry.path), after));
+        entries.extend(difference(entry, &after.follow(moved.unwrap_or(&entry.path), steps), after));
     }
-    for diversion in after.database.diversions.iter().filter(|diversion| diversion.package == package.as_bytes()) {
+    for diversion in after.database.diversions().iter().filter(|diversion| diversion.package == package.as_bytes()) {
         let to = Some(escape_path(&diversion.to));
         entries.push(Observed { to, ..Observed::new(escape_path(&diversion.from), Change::Diverted) });
     }
-    entries.extend(generated(baseline, after));
-    entries
+    entries.extend(generated(baseline, after, steps));
+    if *steps == 0 {
+        return Err(TreeError::TooMuch("links to follow"));
+    }
+    Ok(entries)
 }
 
 /// What two runs agree on: paths in both, with the attributes that are the same in both.
 #[must_use]
 pub fn merge(first: Vec<Observed>, second: Vec<Observed>) -> Vec<Observed> {
     let mut agreed = Vec::new();
+    let mut others: BTreeMap<(&str, Change), &Observed> = BTreeMap::new();
+    for other in &second {
+        others.entry((&other.path, other.change)).or_insert(other);
+    }
     for one in first {
-        let Some(other) = second.iter().find(|other| (&other.path, other.change) == (&one.path, one.change)) else { continue };
+        let Some(other) = others.get(&(one.path.as_str(), one.change)).copied() else { continue };
         let both = Observed {
             caps: same(one.caps, &other.caps),
             gname: same(one.gname, &other.gname),
@@ -56,9 +70,9 @@ fn same<T: PartialEq>(one: Option<T>, other: &Option<T>) -> Option<T> {
     one.filter(|one| other.as_ref() == Some(one))
 }
 
-/// How one entry differs from what stands at `path`, if it does.
+/// How one entry differs from what stands at its real path, if it does.
 fn difference(entry: &Entry, path: &[u8], after: &Tree) -> Option<Observed> {
-    let Some(found) = after.at(&after.resolve(path)) else {
+    let Some(found) = after.at(path) else {
         return Some(Observed::new(entry.escaped_path(), Change::Missing));
     };
     // A directory that the system replaced by a link to a directory (`/bin` to `/usr/bin`): dpkg unpacks through it.
@@ -90,10 +104,9 @@ fn modified(entry: &Entry, found: &Found, after: &Tree) -> Observed {
 }
 
 /// New paths that no package owns.
-fn generated(baseline: &Tree, after: &Tree) -> Vec<Observed> {
-    let owned = after.database.owned.iter().map(|path| after.resolve(path));
-    let moved = after.database.diversions.iter().flat_map(|diversion| [after.resolve(&diversion.from), after.resolve(&diversion.to)]);
-    let owned: BTreeSet<Vec<u8>> = owned.chain(moved).collect();
+fn generated(baseline: &Tree, after: &Tree, steps: &mut usize) -> Vec<Observed> {
+    let moved = after.database.diversions().iter().flat_map(|diversion| [&diversion.from, &diversion.to]);
+    let owned: BTreeSet<Vec<u8>> = after.database.owned.iter().chain(moved).map(|path| after.follow(path, steps)).collect();
     let new = after.paths().filter(|(path, _)| baseline.at(path).is_none() && !owned.contains(*path) && !is_ours(path));
     new.filter_map(|(path, found)| describe(path, found, after)).collect()
 }
@@ -136,6 +149,8 @@ fn is_ours(path: &[u8]) -> bool {
     OURS.iter().any(|ours| path.strip_prefix(*ours).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/")))
 }
 
+/// Parts of paths that are looked at, for a whole file system: many times what any has.
+const MAX_STEPS: usize = 50_000_000;
 const OURS: [&[u8]; 29] = [
     b"dev",
     b"proc",
@@ -167,3 +182,62 @@ const OURS: [&[u8]; 29] = [
     b"var/cache/pacman",
     b"var/log/pacman.log",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tlog::Hash;
+
+    fn no_files() -> Manifest {
+        attest::manifest::ManifestBuilder::new(Hash::EMPTY).finish().unwrap()
+    }
+
+    fn file(mode: u32) -> Found {
+        Found { kind: Kind::File(Hash::EMPTY), mode, uid: 0, gid: 0, caps: None }
+    }
+
+    fn seen(path: &str, change: Change, mode: &str) -> Observed {
+        Observed { mode: Some(mode.to_owned()), ..Observed::new(path.to_owned(), change) }
+    }
+
+    #[test]
+    fn two_runs_agree_on_paths_changes_and_attributes() {
+        let first = vec![
+            seen("./a", Change::Generated, "0644"),
+            seen("./b", Change::Generated, "0644"),
+            seen("./c", Change::Modified, "0644"),
+            Observed::new("./d".to_owned(), Change::Missing),
+            seen("./e", Change::Generated, "0644"),
+        ];
+        let second = vec![
+            Observed::new("./d".to_owned(), Change::Missing),
+            seen("./c", Change::Generated, "0644"),
+            seen("./b", Change::Generated, "0600"),
+            seen("./a", Change::Generated, "0644"),
+            seen("./e", Change::Generated, "0600"),
+            seen("./e", Change::Generated, "0644"),
+        ];
+        let agreed = [seen("./a", Change::Generated, "0644"), Observed::new("./d".to_owned(), Change::Missing)];
+        assert_eq!(merge(first, second), agreed, "of two entries for one change the first counts");
+    }
+
+    /// As many as a file system may hold, in the worst order: this ends, where looking through all for each would not.
+    #[test]
+    fn many_generated_files_are_merged_and_compared() {
+        let all = |numbers: &mut dyn Iterator<Item = u32>| -> Vec<Observed> {
+            numbers.map(|number| seen(&format!("./{number:07}"), Change::Generated, "0644")).collect()
+        };
+        assert_eq!(merge(all(&mut (0..300_000)), all(&mut (0..300_000).rev())).len(), 300_000);
+        let after = Tree::of((0..300_000_u32).map(|number| (format!("{number:07}").into_bytes(), file(0o644))).collect());
+        let entries = compare("p", &no_files(), &Tree::default(), &after).unwrap();
+        assert_eq!(entries.len(), 300_000);
+    }
+
+    #[test]
+    fn ways_that_lead_on_and_on_are_refused() {
+        let mut after = Tree::of([(b"a".to_vec(), file(0o644))].into());
+        after.database.add(b"var/lib/dpkg/info/p.list", b"/a\n/b/c/d\n");
+        let compared = |steps| compare_within("p", &no_files(), &Tree::default(), &after, steps).map(|entries| entries.len());
+        assert_eq!((compared(5), compared(4)), (Ok(0), Err(TreeError::TooMuch("links to follow"))));
+    }
+}

@@ -16,7 +16,8 @@ pub(super) struct Diversion {
 pub(super) struct Database {
     users: BTreeMap<u64, String>,
     groups: BTreeMap<u64, String>,
-    pub(super) diversions: Vec<Diversion>,
+    /// In order of `from`.
+    diversions: Vec<Diversion>,
     pub(super) owned: BTreeSet<Vec<u8>>,
 }
 
@@ -31,8 +32,13 @@ impl Database {
             PASSWD => self.users = accounts(text),
             GROUP => self.groups = accounts(text),
             DIVERSIONS => self.diversions = diversions(text),
-            _ => self.owned.extend(text.split(|byte| *byte == b'\n').map(relative).filter(|path| !path.is_empty())),
+            _ => self.owned.extend(text.split(|byte| *byte == b'\n').map(relative).filter(|path| (1..=MAX_PATH).contains(&path.len()))),
         }
+    }
+
+    /// All diversions.
+    pub(super) fn diversions(&self) -> &[Diversion] {
+        &self.diversions
     }
 
     /// A user's name, or the number where there is none.
@@ -47,8 +53,10 @@ impl Database {
 
     /// Where the files of a package at `path` stand because another package diverts them.
     pub(super) fn diverted(&self, path: &[u8], package: &str) -> Option<&[u8]> {
-        let moves = |diversion: &&Diversion| diversion.from == path && diversion.package != package.as_bytes();
-        self.diversions.iter().find(moves).map(|diversion| diversion.to.as_slice())
+        let from = self.diversions.partition_point(|diversion| diversion.from.as_slice() < path);
+        let here = self.diversions[from..].iter().take_while(|diversion| diversion.from == path);
+        let mut others = here.filter(|diversion| diversion.package != package.as_bytes());
+        others.next().map(|diversion| diversion.to.as_slice())
     }
 }
 
@@ -69,7 +77,10 @@ fn accounts(text: &[u8]) -> BTreeMap<u64, String> {
 fn diversions(text: &[u8]) -> Vec<Diversion> {
     let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
     let read = |three: &[&[u8]]| Diversion { from: relative(three[0]), to: relative(three[1]), package: three[2].to_vec() };
-    lines.chunks_exact(3).map(read).collect()
+    let mut diversions: Vec<Diversion> = lines.chunks_exact(3).map(read).collect();
+    // Of several at one place the first counts, as before.
+    diversions.sort_by(|a, b| a.from.cmp(&b.from));
+    diversions
 }
 
 fn relative(path: &[u8]) -> Vec<u8> {
@@ -80,6 +91,8 @@ fn relative(path: &[u8]) -> Vec<u8> {
     }
 }
 
+/// Linux opens no longer path, so that no package has one.
+const MAX_PATH: usize = 4096;
 const PASSWD: &[u8] = b"etc/passwd";
 const GROUP: &[u8] = b"etc/group";
 const DIVERSIONS: &[u8] = b"var/lib/dpkg/diversions";
@@ -102,7 +115,12 @@ mod tests {
         assert_eq!(database.diverted(b"bin/sh", "bash"), Some(&b"bin/sh.distrib"[..]));
         assert_eq!(database.diverted(b"bin/sh", "dash"), None);
         assert_eq!(database.diverted(b"x", "dash"), Some(&b"y"[..]));
+        assert_eq!((database.diverted(b"a", "dash"), database.diverted(b"z", "dash")), (None, None));
+        database.add(DIVERSIONS, b"/x\n/1\ndash\n/a\n/2\n:\n/x\n/3\nbash\n/x\n/4\n:\n");
+        assert_eq!(database.diverted(b"x", "dash"), Some(&b"3"[..]), "the first that is not its own");
         assert_eq!(database.owned, BTreeSet::from([b"usr".to_vec(), b"usr/bin".to_vec()]));
+        database.add(b"var/lib/dpkg/info/b.list", format!("/{}\n", "x".repeat(MAX_PATH + 1)).as_bytes());
+        assert_eq!(database.owned.len(), 2);
         assert!(Database::wants(b"var/lib/dpkg/info/a:i386.list") && !Database::wants(b"etc/shadow"));
     }
 }

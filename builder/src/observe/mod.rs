@@ -5,8 +5,10 @@ mod database;
 mod tree;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
+use attest::Manifest;
 use attest::predicate::{InstallObservation, Observed};
 
 use crate::claim::Claim;
@@ -100,23 +102,36 @@ pub struct Work<'a> {
 /// If the installation fails or its result cannot be read.
 pub async fn observe(
     work: &Work<'_>,
-    baseline: &Tree,
+    baseline: &Arc<Tree>,
     claim: &Claim,
     installation: &Installation,
 ) -> Result<(InstallObservation, Option<Vec<u8>>), ObserveError> {
     let own = tempfile::Builder::new().prefix("install-").tempdir_in(work.scratch).map_err(io(work.scratch))?;
     let dir = own.path().join("in");
     stage(installation, &dir)?;
+    let of = Arc::new((claim.file.name.clone(), claim.file.manifest.clone()));
     let mut agreed: Option<Vec<Observed>> = None;
     for run in 0..work.config.observe_runs {
         let tree = install(work, installation, &dir, run).await?;
-        let entries = compare(&claim.file.name, &claim.file.manifest, baseline, &tree);
-        agreed = Some(match agreed {
-            Some(before) => merge(before, entries),
-            None => entries,
-        });
+        let (of, baseline) = (Arc::clone(&of), Arc::clone(baseline));
+        agreed = Some(outside(move || agree(&of, &baseline, &tree, agreed)).await??);
     }
-    Ok(InstallObservation::new(claim.file.manifest.root(), work.image.to_owned(), agreed.unwrap_or_default()))
+    let image = work.image.to_owned();
+    outside(move || InstallObservation::new(of.1.root(), image, agreed.unwrap_or_default())).await
+}
+
+/// What this run shows, where those before it showed it too.
+fn agree(of: &(String, Manifest), baseline: &Tree, tree: &Tree, before: Option<Vec<Observed>>) -> Result<Vec<Observed>, TreeError> {
+    let entries = compare(&of.0, &of.1, baseline, tree)?;
+    Ok(match before {
+        Some(before) => merge(before, entries),
+        None => entries,
+    })
+}
+
+/// A package decides how much there is to compare: signals are heard meanwhile.
+async fn outside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ObserveError> {
+    Ok(tokio::task::spawn_blocking(work).await.map_err(|_| TreeError::Malformed("comparing was interrupted"))?)
 }
 
 /// Links the files into a directory of their own: a container sees its own package's files and no others.

@@ -69,19 +69,35 @@ struct Room {
     names: usize,
     content: u64,
     database: usize,
+    /// What the package database may say.
+    diversions: usize,
+    listed: usize,
 }
 
 impl Default for Room {
     fn default() -> Self {
-        Self { paths: 1_000_000, names: 256 << 20, content: 64 << 30, database: 64 << 20 }
+        Self { paths: 1_000_000, names: 256 << 20, content: 64 << 30, database: 64 << 20, diversions: 10_000, listed: 1_000_000 }
     }
 }
 
 impl Room {
     fn path(&mut self, path: &[u8]) -> Result<(), TreeError> {
         self.paths = self.paths.checked_sub(1).ok_or(TreeError::TooMuch("paths"))?;
-        self.names = self.names.checked_sub(path.len()).ok_or(TreeError::TooMuch("long paths"))?;
+        self.name(path)
+    }
+
+    /// A path, or what is kept beside one.
+    fn name(&mut self, name: &[u8]) -> Result<(), TreeError> {
+        self.names = self.names.checked_sub(name.len()).ok_or(TreeError::TooMuch("long paths"))?;
         Ok(())
+    }
+
+    /// Each name of a file has a copy of what it is.
+    fn found(&mut self, found: &Found) -> Result<(), TreeError> {
+        if let Kind::Link(target) = &found.kind {
+            self.name(target)?;
+        }
+        found.caps.as_ref().map_or(Ok(()), |caps| self.name(caps))
     }
 
     fn content(&mut self, count: usize) -> Result<(), TreeError> {
@@ -143,13 +159,26 @@ impl Tree {
     }
 
     /// The real path of `path`: symbolic links among its parents are followed, the last part is not. Paths that lead nowhere come back
-    /// as far as they lead, with the rest unchanged.
+    /// as far as they lead, with the rest unchanged; so do those that lead further than [`MAX_PARTS`].
     #[must_use]
     pub fn resolve(&self, path: &[u8]) -> Vec<u8> {
+        let mut steps = usize::MAX;
+        self.follow(path, &mut steps)
+    }
+
+    /// The same, while there are steps left for it.
+    pub(super) fn follow(&self, path: &[u8], steps: &mut usize) -> Vec<u8> {
         let mut rest: Vec<Vec<u8>> = parts(path).map(<[u8]>::to_vec).rev().collect();
         let mut real: Vec<u8> = Vec::new();
-        let mut links = 0;
+        let (mut links, mut walked) = (0, 0);
         while let Some(part) = rest.pop() {
+            walked += 1;
+            *steps = steps.saturating_sub(1);
+            if walked > MAX_PARTS || *steps == 0 {
+                rest.push(part);
+                rest.reverse();
+                return join(&real, &rest.join(&b'/'));
+            }
             if part == b".." {
                 real.truncate(real.iter().rposition(|byte| *byte == b'/').unwrap_or(0));
                 continue;
@@ -186,15 +215,19 @@ impl Tree {
             EntryType::Fifo => Kind::Fifo,
             _ => return Err(TreeError::Malformed("an entry of unknown type")),
         };
-        self.paths.insert(path, Found { kind, mode, uid, gid, caps });
+        let found = Found { kind, mode, uid, gid, caps };
+        self.room.found(&found)?;
+        self.paths.insert(path, found);
         Ok(())
     }
 
     /// Another name of a file that came before.
     fn add_link<R: Read>(&mut self, path: Vec<u8>, entry: &tar::Entry<'_, R>) -> Result<(), TreeError> {
         let target = entry.link_name_bytes().and_then(|target| plain(&target));
-        let found = target.and_then(|target| self.paths.get(&target).cloned());
-        self.paths.insert(path, found.ok_or(TreeError::Malformed("a hard link leads nowhere"))?);
+        let found = target.and_then(|target| self.paths.get(&target)).ok_or(TreeError::Malformed("a hard link leads nowhere"))?;
+        self.room.found(found)?;
+        let found = found.clone();
+        self.paths.insert(path, found);
         Ok(())
     }
 
@@ -215,6 +248,12 @@ impl Tree {
         }
         if wanted {
             self.database.add(path, &text);
+            if self.database.diversions().len() > self.room.diversions {
+                return Err(TreeError::TooMuch("diversions"));
+            }
+            if self.database.owned.len() > self.room.listed {
+                return Err(TreeError::TooMuch("paths in its package database"));
+            }
         }
         Ok(Hash::new(hash.finalize().into()))
     }
@@ -291,6 +330,8 @@ fn join(parent: &[u8], part: &[u8]) -> Vec<u8> {
 const CAPABILITY: &[u8] = b"SCHILY.xattr.security.capability";
 /// As many links as Linux follows.
 const MAX_LINKS: usize = 40;
+/// More parts than a path has whose links are all followed.
+const MAX_PARTS: usize = 1024;
 
 #[cfg(test)]
 mod tests {
@@ -354,12 +395,50 @@ mod tests {
         entries.push(("x", EntryType::Regular, "content"));
         let bytes = archive(&entries);
         let read = |room| Tree::read_within(bytes.as_slice(), 0, room).map(drop);
-        let just = Room { paths: 10, names: 19, content: 34, database: 27 };
+        let just = Room { paths: 10, names: 19, content: 34, database: 27, diversions: 0, listed: 0 };
         assert_eq!(read(just), Ok(()));
         assert_eq!(read(Room { paths: 9, ..just }), Err(TreeError::TooMuch("paths")));
         assert_eq!(read(Room { names: 18, ..just }), Err(TreeError::TooMuch("long paths")));
         assert_eq!(read(Room { content: 33, ..just }), Err(TreeError::TooMuch("content")));
         assert_eq!(read(Room { database: 26, ..just }), Err(TreeError::TooMuch("package database")));
+    }
+
+    /// A name costs what is kept for it, also where it is a further name of a link.
+    #[test]
+    fn every_copy_of_a_links_target_counts() {
+        let mut entries = filler();
+        entries.push(("x", EntryType::Symlink, "0123456789"));
+        entries.extend(["y", "z"].map(|path| (path, EntryType::Link, "x")));
+        let bytes = archive(&entries);
+        let read = |names| Tree::read_within(bytes.as_slice(), 0, Room { names, ..Room::default() }).map(drop);
+        assert_eq!((read(11 + 30), read(11 + 29)), (Ok(()), Err(TreeError::TooMuch("long paths"))));
+    }
+
+    #[test]
+    fn a_package_database_beyond_any_bound_is_refused() {
+        let diversions: String = (0..3).map(|number| format!("/a{number}\n/b{number}\np\n")).collect();
+        let mut entries = filler();
+        entries.push(("var/lib/dpkg/diversions", EntryType::Regular, &diversions));
+        entries.push(("var/lib/dpkg/info/a.list", EntryType::Regular, "/.\n/a\n/b\n"));
+        entries.push(("var/lib/dpkg/info/b.list", EntryType::Regular, "/.\n/a\n/c\n"));
+        let bytes = archive(&entries);
+        let read = |diversions, listed| Tree::read_within(bytes.as_slice(), 0, Room { diversions, listed, ..Room::default() }).map(drop);
+        assert_eq!(read(3, 3), Ok(()));
+        assert_eq!(read(2, 3), Err(TreeError::TooMuch("diversions")));
+        assert_eq!(read(3, 2), Err(TreeError::TooMuch("paths in its package database")));
+    }
+
+    /// What leads on and on is followed for a while, and comes back with the rest as it was.
+    #[test]
+    fn long_ways_end() {
+        let deep = |depth: usize| format!("{}m", "d/".repeat(depth));
+        let (near, far) = (deep(MAX_PARTS - 2), deep(MAX_PARTS - 1));
+        let (near, far) = (near.as_str(), far.as_str());
+        let tree = tree(&[("n", near), (near, "/e"), ("f", far), (far, "/e"), ("l", "e")]);
+        assert_eq!((tree.resolve(b"n/x"), tree.resolve(b"f/x")), (b"e/x".to_vec(), format!("{far}/x").into_bytes()));
+        let mut steps = 3;
+        assert_eq!((tree.follow(b"a/b/c/d", &mut steps), steps), (b"a/b/c/d".to_vec(), 0));
+        assert_eq!((tree.follow(b"l/x", &mut steps), steps), (b"l/x".to_vec(), 0));
     }
 
     fn filler() -> Vec<(&'static str, EntryType, &'static str)> {
