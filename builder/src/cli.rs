@@ -1,12 +1,13 @@
 //! The command line.
 
+mod attest;
 mod import;
 mod rebuild;
 mod service;
+mod spool;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -18,14 +19,13 @@ use tlog::{KeyName, Policy};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::Config;
-use crate::distro::Manager;
 use crate::home::Home;
 use crate::image;
 use crate::podman::Podman;
 use crate::progress::{Phase, Progress};
 use crate::rebuild::Named;
 use crate::request::Request;
-use crate::run::{PackageReport, Run, RunError, podman_settings};
+use crate::run::{RunError, podman_settings};
 use crate::spool::Spool;
 use crate::submit::{Outcome, Sender};
 
@@ -129,7 +129,7 @@ enum Command {
         subcommand,
         after_help = "Examples:\n  tally-builder spool list --config /etc/tallystick/builder.toml\n  tally-builder spool send --config /etc/tallystick/builder.toml"
     )]
-    Spool(SpoolCommand),
+    Spool(spool::SpoolCommand),
     /// Remove the builder's containers and its bootstrapped image; keys, spool and receipts stay
     #[command(after_help = "Example:\n  tally-builder clean --config /etc/tallystick/builder.toml")]
     Clean {
@@ -139,30 +139,6 @@ enum Command {
     },
     #[command(flatten)]
     Documentation(Documentation),
-}
-
-#[derive(Debug, Subcommand)]
-enum SpoolCommand {
-    /// List what waits and what was refused
-    #[command(after_help = "Example:\n  tally-builder spool list --config /etc/tallystick/builder.toml")]
-    List {
-        /// The configuration file
-        #[arg(long)]
-        config: PathBuf,
-        /// One JSON object a line
-        #[arg(long)]
-        json: bool,
-    },
-    /// Send what waits
-    #[command(after_help = "Example, from a timer:\n  tally-builder spool send --config /etc/tallystick/builder.toml")]
-    Send {
-        /// The configuration file
-        #[arg(long)]
-        config: PathBuf,
-        /// One JSON object on standard output, progress on standard error
-        #[arg(long)]
-        json: bool,
-    },
 }
 
 /// How a command ended, as the process's exit status.
@@ -202,7 +178,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
             let config = load(&config)?;
             packages.sort();
             packages.dedup();
-            attest(&config, &packages, json, new_image, no_send).await
+            attest::run(&config, &packages, json, new_image, no_send).await
         }
         Command::Run(arguments) => service::run(arguments).await,
         Command::Request { config, packages } => service::request(&config, &packages),
@@ -213,8 +189,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::ImportRebuilderd { config, key, json, no_send, url, packages } => {
             import::run(&load(&config)?, &url, key.as_deref(), &packages, json, no_send).await
         }
-        Command::Spool(SpoolCommand::List { config, json }) => list(&load(&config)?, json),
-        Command::Spool(SpoolCommand::Send { config, json }) => send_spool(&load(&config)?, json).await,
+        Command::Spool(command) => spool::run(command).await,
         Command::Clean { config } => clean(&load(&config)?).await,
         Command::Documentation(documentation) => {
             documentation.run(Cli::command()).context("writing documentation")?;
@@ -234,39 +209,6 @@ fn init(dir: &Path, name: &str, key: Option<&Place>) -> anyhow::Result<Exit> {
     let key = Home::create_with(dir, &name, key).map_err(hinted)?;
     println!("{}", key.encode());
     Ok(Exit::Done)
-}
-
-async fn attest(config: &Config, requests: &[Request], json: bool, new_image: bool, no_send: bool) -> anyhow::Result<Exit> {
-    let home = Home::open(&config.dir).map_err(hinted)?;
-    let lock = home.lock().map_err(hinted)?;
-    let signer = home.signer().map_err(hinted)?;
-    let progress = Progress::new(json);
-    if new_image {
-        image::forget(config, &home).map_err(hinted)?;
-    }
-    let halt = AtomicBool::new(false);
-    let run = Run { config, home: &home, signer: signer.as_ref(), progress: &progress, record: None, halt: &halt };
-    let result = if config.manager == Manager::Apk {
-        tokio::select! { result = run.attest_fetched(requests) => Some(result), () = interrupted() => None }
-    } else {
-        let mut podman = Podman::open(podman_settings(config, &home)).await.map_err(hinted)?;
-        let work = run.attest(&mut podman, requests);
-        let result = tokio::select! { result = work => Some(result), () = interrupted() => None };
-        podman.close().await;
-        result
-    };
-    let Some(result) = result else { return Ok(Exit::Interrupted) };
-    let reports = result.map_err(hinted)?;
-    reports.iter().for_each(|report| show(report, json, &progress));
-    let whole = reports.iter().all(PackageReport::is_whole);
-    if no_send {
-        return Ok(if whole { Exit::Done } else { Exit::Incomplete });
-    }
-    let outcome = send(config, &home, signer.as_ref(), &progress).await?;
-    drop(lock);
-    let Some(outcome) = outcome else { return Ok(Exit::Interrupted) };
-    show_outcome(&outcome, config, json, &progress);
-    Ok(if whole { exit_of(&outcome) } else { Exit::Incomplete })
 }
 
 /// Sends the spool; `None` if interrupted. Without a log there is nothing to do.
@@ -292,45 +234,6 @@ fn policy(config: &Config) -> anyhow::Result<Option<Policy>> {
     Ok(Some(policy))
 }
 
-fn list(config: &Config, json: bool) -> anyhow::Result<Exit> {
-    let home = Home::open(&config.dir).map_err(hinted)?;
-    let _lock = home.lock().map_err(hinted)?;
-    let spool = Spool::new(&home);
-    let (waiting, refused) = (spool.waiting()?, spool.refused()?);
-    for item in &waiting {
-        let (kind, name) = (item.statement.kind().short_name(), &item.statement.subject.name);
-        if json {
-            println!("{}", json!({"state": "waiting", "id": item.id.to_hex(), "kind": kind, "subject": name}));
-        } else {
-            println!("waiting  {kind} of {name}");
-        }
-    }
-    for item in &refused {
-        if json {
-            println!("{}", json!({"state": "refused", "id": item.id, "reason": item.reason}));
-        } else {
-            println!("refused  {}: {}", item.id, item.reason);
-        }
-    }
-    if !json {
-        println!("{} waiting, {} refused, {} in the log", waiting.len(), refused.len(), spool.receipts()?);
-    }
-    Ok(if waiting.is_empty() { Exit::Done } else { Exit::Waiting })
-}
-
-async fn send_spool(config: &Config, json: bool) -> anyhow::Result<Exit> {
-    if config.log.is_none() {
-        return Err(advise("the configuration names no log", "add `log`, `origin` and `log_keys`"));
-    }
-    let home = Home::open(&config.dir).map_err(hinted)?;
-    let _lock = home.lock().map_err(hinted)?;
-    let signer = home.signer().map_err(hinted)?;
-    let progress = Progress::new(json);
-    let Some(outcome) = send(config, &home, signer.as_ref(), &progress).await? else { return Ok(Exit::Interrupted) };
-    show_outcome(&outcome, config, json, &progress);
-    Ok(exit_of(&outcome))
-}
-
 async fn clean(config: &Config) -> anyhow::Result<Exit> {
     let home = Home::open(&config.dir).map_err(hinted)?;
     let _lock = home.lock().map_err(hinted)?;
@@ -339,39 +242,6 @@ async fn clean(config: &Config) -> anyhow::Result<Exit> {
     podman.close().await;
     result.map_err(hinted)?;
     Ok(Exit::Done)
-}
-
-fn show(report: &PackageReport, json: bool, progress: &Progress) {
-    let request = report.request.to_string();
-    match (&report.result, json) {
-        (Ok(attested), false) => {
-            let observed = match &attested.observed {
-                None => String::new(),
-                Some(Ok(entries)) => format!(", {entries} observed"),
-                Some(Err(failure)) => format!(", not observed: {}\n    hint: {}", failure.what, failure.hint),
-            };
-            progress.line(&format!(
-                "attested  {}  manifest {:.16} of {} lines{observed}",
-                attested.purl,
-                attested.manifest.to_hex(),
-                attested.lines
-            ));
-        }
-        (Ok(attested), true) => {
-            let (observed, error) = match &attested.observed {
-                None => (None, None),
-                Some(Ok(entries)) => (Some(*entries), None),
-                Some(Err(failure)) => (None, Some(failure.what.clone())),
-            };
-            println!(
-                "{}",
-                json!({"package": request, "purl": attested.purl, "sha256": attested.sha256.to_hex(), "manifest": attested.manifest.to_hex(),
-                       "lines": attested.lines, "observed": observed, "error": error})
-            );
-        }
-        (Err(failure), false) => progress.line(&format!("failed    {request}: {}\n    hint: {}", failure.what, failure.hint)),
-        (Err(failure), true) => println!("{}", json!({"package": request, "error": failure.what, "hint": failure.hint})),
-    }
 }
 
 fn show_outcome(outcome: &Outcome, config: &Config, json: bool, progress: &Progress) {
