@@ -166,6 +166,35 @@ fn text_around_the_signed_text_says_nothing() {
     }
 }
 
+/// Whatever unpacks into far more than an InRelease file is refused before it fills memory or disk, well signed or not.
+#[test]
+fn compressed_and_endless_texts_are_refused() {
+    let fixture = fixture();
+    fixture.publish("", "archive", &[]);
+    let (large, signed) = (fixture._dir.path().join("large"), fixture.in_lists("InRelease"));
+    fs::write(&large, "Origin: Tests\n".repeat(4 << 20)).unwrap();
+    let compressed = ["--compress-algo", "zlib", "--compress-level", "9", "--sign"];
+    fixture.repository.sign_with(&compressed, &large, &signed);
+    assert!(fs::metadata(&signed).unwrap().len() < 1 << 20);
+    assert_eq!(fixture.signature(&["archive"]), Some(GpgvError::Unsigned));
+    // The same where a signature is to stand.
+    fixture.repository.sign_with(&[&["--armor"], &compressed[..]].concat(), &large, &signed);
+    let armored = fs::read_to_string(&signed).unwrap().replace("PGP MESSAGE", "PGP SIGNATURE");
+    fs::write(&signed, format!("-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\nOrigin: Tests\n{armored}")).unwrap();
+    let reason = fixture.signature(&["archive"]);
+    println!("behind a clear text: {reason:?}");
+    assert!(reason.is_some());
+    // What gpgv would write is larger than it may be, whoever signed it.
+    let keyring = Keyring::open(&fixture.repository.keyring(&["archive"]), None).unwrap();
+    fixture.repository.sign_with(&["--clearsign"], &large, &signed);
+    assert_eq!(keyring.verify(&signed).map(|signed| signed.signers), Err(GpgvError::TooMuch));
+    fs::write(&large, "Origin: Tests\n".repeat(1 << 20)).unwrap();
+    fixture.repository.sign_with(&["--clearsign"], &large, &signed);
+    assert_eq!(keyring.verify(&signed).map(|signed| signed.signers.len()), Ok(1));
+    fs::write(&signed, "-----BEGIN PGP").unwrap();
+    assert_eq!(keyring.verify(&signed).map(|signed| signed.signers), Err(GpgvError::Unsigned));
+}
+
 #[test]
 fn an_altered_index_is_refused() {
     let fixture = fixture();

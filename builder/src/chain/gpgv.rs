@@ -1,10 +1,4 @@
-//! Signatures on InRelease, verified by `gpgv` against one pinned keyring; what it reports is read strictly.
-
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-
-use tlog::Hash;
+//! What `gpgv` reports of signatures, read strictly.
 
 /// Why a signature does not hold, or cannot be checked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,7 +15,7 @@ pub enum GpgvError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// No signature at all.
+    /// No signature at all; for an InRelease file, none from its first byte on.
     #[error("the file is not signed")]
     Unsigned,
     /// A signature by a key of the keyring is wrong: the file was altered.
@@ -36,6 +30,9 @@ pub enum GpgvError {
     /// Only weak digests.
     #[error("signed only over a weak digest")]
     WeakDigest,
+    /// What gpgv makes of the file has no end.
+    #[error("gpgv was ended: the file is far larger or slower to read than any signed one")]
+    TooMuch,
     /// gpgv's report is not understood.
     #[error("gpgv's report makes no sense: {0}")]
     Report(String),
@@ -51,7 +48,7 @@ impl GpgvError {
                 "for Debian: apt-get install debian-archive-keyring, and keyring = \"/usr/share/keyrings/debian-archive-keyring.gpg\"; armored keys: gpg --dearmor"
             }
             Self::Unsigned => "unsigned repositories are not attested; remove it from the sources",
-            Self::Bad => "do not trust this mirror; if a proxy is between, ask it for a fresh copy",
+            Self::Bad | Self::TooMuch => "do not trust this mirror; if a proxy is between, ask it for a fresh copy",
             Self::UnknownKey | Self::Expired => {
                 "check that the keyring is the newest one of the distribution, and that the mirror is up to date"
             }
@@ -59,91 +56,6 @@ impl GpgvError {
             Self::Report(_) => "try gpgv by hand with --status-fd 1",
         }
     }
-}
-
-/// A keyring whose content was looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Keyring {
-    path: PathBuf,
-}
-
-/// What a verified file says, and who says it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Signed {
-    /// The signed text alone; what stands around it in the file does not count.
-    pub text: Vec<u8>,
-    /// Fingerprints of the primary keys whose signatures hold, sorted, each once.
-    pub signers: Vec<String>,
-}
-
-impl Keyring {
-    /// A binary OpenPGP keyring, of a given SHA-256 if that is pinned too.
-    ///
-    /// # Errors
-    /// If it cannot be read, is armored, or is another one.
-    pub fn open(path: &Path, sha256: Option<Hash>) -> Result<Self, GpgvError> {
-        let refused = |reason| GpgvError::Keyring { path: path.display().to_string(), reason };
-        let bytes = std::fs::read(path).map_err(|_| refused("cannot be read"))?;
-        if bytes.starts_with(b"-----BEGIN") {
-            return Err(refused("is armored; gpgv reads binary keyrings only"));
-        }
-        if bytes.is_empty() {
-            return Err(refused("is empty"));
-        }
-        if sha256.is_some_and(|sha256| Hash::digest(&bytes) != sha256) {
-            return Err(refused("is not the one that `keyring_sha256` pins"));
-        }
-        Ok(Self { path: path.to_owned() })
-    }
-
-    /// The keyring's file.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Verifies a clear-signed file.
-    ///
-    /// # Errors
-    /// If no signature by a key of the keyring holds, or one is wrong.
-    pub fn verify(&self, file: &Path) -> Result<Signed, GpgvError> {
-        let scratch = tempfile::tempdir().map_err(failed)?;
-        let text = scratch.path().join("text");
-        let report = self.report(scratch.path(), &["--output".as_ref(), text.as_os_str(), file.as_os_str()])?;
-        let signers = judge(&report)?;
-        Ok(Signed { text: std::fs::read(&text).map_err(failed)?, signers })
-    }
-
-    /// Verifies a file by its detached signature, armored or not; the primary keys' fingerprints.
-    ///
-    /// # Errors
-    /// If no signature by a key of the keyring holds, or one is wrong.
-    pub fn verify_detached(&self, file: &Path, signature: &Path) -> Result<Vec<String>, GpgvError> {
-        let scratch = tempfile::tempdir().map_err(failed)?;
-        judge_detached(&self.report(scratch.path(), &[signature.as_os_str(), file.as_os_str()])?)
-    }
-
-    fn report(&self, home: &Path, arguments: &[&OsStr]) -> Result<String, GpgvError> {
-        // An empty home, so that no configuration of the user takes part.
-        let output = Command::new("gpgv")
-            .args(["--status-fd", "1", "--weak-digest", "SHA1", "--weak-digest", "RIPEMD160", "--keyring"])
-            .arg(&self.path)
-            .args(arguments)
-            .env("GNUPGHOME", home)
-            .env("LC_ALL", "C")
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .output()
-            .map_err(|error| if error.kind() == std::io::ErrorKind::NotFound { GpgvError::NotInstalled } else { failed(error) })?;
-        if output.status.code().is_none() {
-            return Err(GpgvError::Report("it was killed".to_owned()));
-        }
-        String::from_utf8(output.stdout).map_err(|_| GpgvError::Report("not text".to_owned()))
-    }
-}
-
-fn failed(error: std::io::Error) -> GpgvError {
-    GpgvError::Report(error.to_string())
 }
 
 /// What one signature's lines said.
@@ -292,23 +204,5 @@ mod tests {
         assert!(report("[GNUPG:] PLAINTEXT 74 0\n[GNUPG:] GOODSIG 6ED0 x\n"));
         assert!(report(&format!("[GNUPG:] PLAINTEXT 74 0\n{}[GNUPG:] FAILURE gpg-exit 1\n", signature(A, 8, ""))));
         assert_eq!(judged(&[signature(&A[1..], 8, "")]).map_err(|error| matches!(error, GpgvError::Report(_))), Err(true));
-    }
-
-    #[test]
-    fn keyrings_are_looked_at() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("k");
-        let reason = |sha256| match Keyring::open(&path, sha256) {
-            Err(GpgvError::Keyring { reason, .. }) => reason,
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(reason(None), "cannot be read");
-        std::fs::write(&path, "-----BEGIN PGP PUBLIC KEY BLOCK-----\n").unwrap();
-        assert_eq!(reason(None), "is armored; gpgv reads binary keyrings only");
-        std::fs::write(&path, "").unwrap();
-        assert_eq!(reason(None), "is empty");
-        std::fs::write(&path, "x").unwrap();
-        assert_eq!(reason(Some(Hash::EMPTY)), "is not the one that `keyring_sha256` pins");
-        assert!(Keyring::open(&path, Some(Hash::digest(b"x"))).is_ok());
     }
 }

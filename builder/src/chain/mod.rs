@@ -5,6 +5,7 @@
 mod catalogue;
 mod gpgv;
 mod index;
+mod keyring;
 mod release;
 mod source;
 
@@ -20,7 +21,8 @@ use tlog::Hash;
 pub(crate) use index::decompress;
 
 pub use catalogue::{Catalogue, Offer};
-pub use gpgv::{GpgvError, Keyring};
+pub use gpgv::GpgvError;
+pub use keyring::Keyring;
 pub use release::{Release, ReleaseError};
 pub use source::{SourceFile, SourceRecord, find as find_source, is_file_name};
 
@@ -237,7 +239,7 @@ impl<'a> Repository<'a> {
     /// # Errors
     /// The first of these that does not hold.
     pub fn open(source: &'a Source, in_release: &Path, keyring: &Keyring, now: u64) -> Result<Self, ChainError> {
-        let place = format!("{} {}", source.uri, source.suite);
+        let place = source.place();
         let as_of = source.snapshot.map_or(now, |snapshot| snapshot.min(now));
         let bytes = read(in_release, MAX_RELEASE)?;
         let signed = keyring.verify(in_release).map_err(|reason| ChainError::Signature { place: place.clone(), reason })?;

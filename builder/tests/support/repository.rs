@@ -104,6 +104,11 @@ impl Repository {
         tool(gpg.arg(suite.join("InRelease")).arg(suite.join("Release")));
     }
 
+    /// Signs a file with any of gpg's other options.
+    pub fn sign_with(&self, options: &[&str], file: &Path, output: &Path) {
+        tool(self.gpg().args(["--local-user", "=archive"]).args(options).arg("--output").arg(output).arg(file));
+    }
+
     /// Signs a file with a detached signature.
     pub fn sign(&self, file: &Path, signature: &Path, armor: bool) {
         self.sign_as("archive", file, signature, armor);
