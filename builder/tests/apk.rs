@@ -55,6 +55,14 @@ impl Yard {
         support::tool(script("build-apkindex.py").arg(self.dir.path().join("served")).arg(self.dir.path().join(key)).arg(kind));
     }
 
+    /// The same with another description of itself.
+    fn index_of(&self, description: &str) {
+        let text = fs::read_to_string(script("build-apkindex.py").get_program()).unwrap();
+        let made = self.dir.path().join("described.py");
+        fs::write(&made, text.replace("b\"made for a test\"", &format!("b\"{description}\""))).unwrap();
+        support::tool(Command::new("python3").arg(made).arg(self.dir.path().join("served")).arg(self.dir.path().join("ours")));
+    }
+
     fn served(&self, name: &str) -> PathBuf {
         self.dir.path().join("served").join(name)
     }
@@ -136,6 +144,20 @@ fn nothing_is_said_of_what_no_signed_index_names() {
     let (status, text) = yard.attest("absent");
     assert!(status == Some(1) && text.contains("no repository offers absent"), "{text}");
     assert_eq!(yard.attest("sample=1.0-r2").0, Some(0));
+}
+
+/// The same keys sign all branches: a mirror that serves another one's index under ours is found out.
+#[test]
+fn the_index_of_another_branch_is_refused() {
+    let yard = Yard::new();
+    for description in ["v3.19.4-10-g1a2b3c4", "v20240329-2085-g8b0d6e0"] {
+        yard.index_of(description);
+        let (status, text) = yard.attest("sample");
+        assert!(status == Some(10) && text.contains("not of v3.20") && text.contains("hint"), "{text}");
+        assert_eq!(yard.builder.said().len(), 0);
+    }
+    yard.index_of("v3.20.3-34-g1a2b3c4");
+    assert_eq!(yard.attest("sample").0, Some(0));
 }
 
 /// Keys that are none, and the service, which does not watch such repositories.

@@ -19,6 +19,8 @@ pub struct ApkIndex<'a> {
     pub signatures: Vec<Signature>,
     /// The bytes that they are over.
     pub signed: &'a [u8],
+    /// What the index says of itself: for Alpine's own, where in the history of its branch it was made.
+    pub description: Option<Vec<u8>>,
     /// Everything that is listed, in order.
     pub packages: Vec<Listed>,
 }
@@ -59,10 +61,14 @@ pub fn read<'a>(bytes: &'a [u8], limits: &Limits) -> Result<ApkIndex<'a>, Refusa
     }
     let mut index = files.iter().filter(|(name, _)| name == "APKINDEX");
     let (Some((_, text)), None) = (index.next(), index.next()) else { return Err(Refusal::Missing("APKINDEX")) };
-    if let Some((name, _)) = files.iter().find(|(name, _)| !matches!(name.as_str(), "APKINDEX" | "DESCRIPTION")) {
+    let mut others = files.iter().filter(|(name, _)| name != "APKINDEX");
+    let description = others.next();
+    let unexpected = description.filter(|(name, _)| name != "DESCRIPTION").or_else(|| others.next());
+    if let Some((name, _)) = unexpected {
         return Err(Refusal::Unexpected(name.clone().into_bytes()));
     }
-    Ok(ApkIndex { signatures, signed, packages: parse(text)? })
+    let description = description.map(|(_, text)| text.clone());
+    Ok(ApkIndex { signatures, signed, description, packages: parse(text)? })
 }
 
 /// A file's name and bytes.
@@ -199,7 +205,7 @@ mod tests {
         let signatures = member_of(&[(".SIGN.RSA.a.rsa.pub", b"one"), (".SIGN.RSA256.b.rsa.pub", b"two")], 0);
         let bytes = [signatures, index(TEXT)].concat();
         let found = read(&bytes, &Limits::default()).unwrap();
-        assert_eq!(found.signed, index(TEXT));
+        assert_eq!((found.signed, found.description.as_deref()), (&index(TEXT)[..], Some(&b"v3.20"[..])));
         let kinds: Vec<(bool, &str, &[u8])> =
             found.signatures.iter().map(|found| (found.is_sha256, found.key.as_str(), found.bytes.as_slice())).collect();
         assert_eq!(kinds, [(false, "a.rsa.pub", &b"one"[..]), (true, "b.rsa.pub", b"two")]);
@@ -228,6 +234,9 @@ mod tests {
         assert_eq!(refused(&member_of(&[("DESCRIPTION", b"x")], 0)), "no APKINDEX");
         assert!(refused(&member_of(&[("APKINDEX", b""), ("more", b"")], 0)).starts_with("more: "));
         assert_eq!(refused(&member_of(&[("APKINDEX", b""), ("APKINDEX", b"")], 0)), "no APKINDEX");
+        let twice = [("DESCRIPTION", &b"v3.20"[..]), ("APKINDEX", b""), ("DESCRIPTION", b"v3.19")];
+        assert!(refused(&member_of(&twice, 0)).starts_with("DESCRIPTION: "));
+        assert_eq!(read(&member_of(&[("APKINDEX", b"")], 0), &Limits::default()).unwrap().description, None);
         let odd = [member_of(&[(".SIGN.DSA.x", b"")], 0), index(TEXT)].concat();
         assert!(refused(&odd).starts_with(".SIGN.DSA.x: "));
         assert!(refused(&[index(TEXT), index(TEXT)].concat()).contains("follow"));

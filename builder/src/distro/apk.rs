@@ -88,13 +88,19 @@ pub(crate) async fn fetch(repositories: &[Repository], suite: &str, keys: &RsaKe
         let bytes = watch::fetch(&repository.url, INDEX, MAX_INDEX).await?;
         let limits = Limits { control: MAX_TEXT, ..Limits::default() };
         let malformed = |reason: String| IndexError::Malformed { place: place.clone(), reason };
-        let ApkIndex { signatures, signed, packages } = apkindex::read(&bytes, &limits).map_err(|error| malformed(error.to_string()))?;
+        let ApkIndex { signatures, signed, description, packages } =
+            apkindex::read(&bytes, &limits).map_err(|error| malformed(error.to_string()))?;
         if signatures.is_empty() {
             return Err(IndexError::Unsigned(place));
         }
         let signers = keys.signers(signed, &signatures);
         if signers.is_empty() {
             return Err(IndexError::NotByOurKeys(place));
+        }
+        let branch = description.as_deref().and_then(branch);
+        // The same keys sign all branches.
+        if let Some(found) = branch.filter(|found| found != suite && is_branch(suite)) {
+            return Err(IndexError::OtherBranch { place, found, wanted: suite.to_owned() });
         }
         let digest = Hash::digest(&bytes);
         offered.extend(packages.into_iter().map(|listed| {
@@ -106,6 +112,24 @@ pub(crate) async fn fetch(repositories: &[Repository], suite: &str, keys: &RsaKe
         }));
     }
     Ok(offered)
+}
+
+/// The branch that the description of an index names, as Alpine writes it: `v3.20.3-34-g1a2b3c4` on `v3.20`, `v20240329-8-g1a2b3c4` on `edge`.
+fn branch(description: &[u8]) -> Option<String> {
+    let tag = std::str::from_utf8(description).ok()?.trim().split('-').next()?;
+    let numbers: Vec<&str> = tag.strip_prefix('v')?.split('.').collect();
+    let digits = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match numbers[..] {
+        [day] if day.len() == 8 && digits(&day) => Some("edge".to_owned()),
+        // Of the last one, `0_rc1` is as good.
+        [major, minor, ref rest @ ..] if digits(&major) && digits(&minor) && rest.len() <= 1 => Some(format!("v{major}.{minor}")),
+        _ => None,
+    }
+}
+
+/// Whether a suite is called as Alpine calls its branches.
+fn is_branch(suite: &str) -> bool {
+    suite == "edge" || (suite.matches('.').count() == 1 && branch(suite.as_bytes()).is_some())
 }
 
 /// Fetches the newest package that fits a request into a scratch directory, and makes its claim.
@@ -170,6 +194,26 @@ const MAX_PACKAGE: usize = 2 << 30;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn descriptions_name_their_branch() {
+        for (text, expected) in [
+            ("v3.20.3-34-g1a2b3c4", Some("v3.20")),
+            ("v3.20.0_rc1-1-g1a2b3c4\n", Some("v3.20")),
+            ("v3.20", Some("v3.20")),
+            ("v20240329-2085-g8b0d6e0", Some("edge")),
+            ("v2024", None),
+            ("v3.20_alpha20240329", None),
+            ("3.20.3", None),
+            ("made for a test", None),
+            ("v3.x.1", None),
+            ("", None),
+        ] {
+            assert_eq!(branch(text.as_bytes()).as_deref(), expected, "{text}");
+        }
+        assert_eq!(branch(b"v3.20\xff"), None);
+        assert!(is_branch("v3.20") && is_branch("edge") && !is_branch("v20240329") && !is_branch("v3.20.1") && !is_branch("stable"));
+    }
 
     #[test]
     fn only_public_keys_are_read() {

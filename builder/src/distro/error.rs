@@ -35,6 +35,16 @@ pub enum IndexError {
     /// No signature holds.
     #[error("{0} has no signature by a key of the keyring")]
     NotByOurKeys(String),
+    /// An index is that of another branch, well signed.
+    #[error("{place} is the index of branch {found}, not of {wanted}")]
+    OtherBranch {
+        /// Which file.
+        place: String,
+        /// What it says.
+        found: String,
+        /// What was asked for.
+        wanted: String,
+    },
     /// An index is not what its repository signed.
     #[error("{0} is not the index that its repository signed")]
     Altered(String),
@@ -76,6 +86,7 @@ impl IndexError {
             Self::NotByOurKeys(_) => {
                 "compare the keyring with the keys that the distribution publishes; if it has them, do not trust the mirror"
             }
+            Self::OtherBranch { .. } => "check `suite` and the repository's `url`; if they are right, do not trust the mirror",
             Self::Altered(_) | Self::Malformed { .. } => {
                 "the mirror may be in the middle of an update: try again in a few minutes; if it stays so, do not trust the mirror"
             }
