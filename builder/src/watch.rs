@@ -7,7 +7,7 @@ use client::Http;
 use client::http::FetchError;
 
 use crate::chain::{ChainError, Keyring, Repository};
-use crate::sources::Source;
+use crate::sources::{Source, without_user};
 
 /// Why nothing is known of a repository.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +55,20 @@ async fn fetch_release(source: &Source) -> Result<Vec<u8>, WatchError> {
 /// # Errors
 /// If it cannot be had, or is larger than `limit` bytes.
 pub(crate) async fn fetch(root: &str, path: &str, limit: usize) -> Result<Vec<u8>, WatchError> {
-    Ok(Http::new(root, TIMEOUT)?.get(path, limit).await?.body)
+    let http = Http::new(root, TIMEOUT).map_err(shown)?;
+    Ok(http.get(path, limit).await.map_err(shown)?.body)
+}
+
+/// An error as it may be shown: addresses of mirrors can have a password in them.
+fn shown(error: FetchError) -> FetchError {
+    let plain = |url: String| without_user(&url);
+    match error {
+        FetchError::Unreachable { url, reason } => FetchError::Unreachable { url: plain(url), reason },
+        FetchError::Status { url, status, reason, retry_after } => FetchError::Status { url: plain(url), status, reason, retry_after },
+        FetchError::TooLarge { url, limit } => FetchError::TooLarge { url: plain(url), limit },
+        FetchError::Malformed { url, reason } => FetchError::Malformed { url: plain(url), reason },
+        other => other,
+    }
 }
 
 impl WatchError {
@@ -68,3 +81,17 @@ impl WatchError {
 
 const MAX_BYTES: usize = 32 << 20;
 const TIMEOUT: Duration = Duration::from_secs(300);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_mirrors_password_is_in_no_error() {
+        // Nothing listens on port 1.
+        for root in ["http://user:secret@127.0.0.1:1", "ftp://user:secret@127.0.0.1:1"] {
+            let error = fetch(root, "dists/x/InRelease", 10).await.unwrap_err().to_string();
+            assert!(error.contains("127.0.0.1:1") && !error.contains("secret"), "{error}");
+        }
+    }
+}

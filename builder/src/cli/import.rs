@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::home::Home;
 use crate::progress::Progress;
 use crate::rebuilderd::link::parse_keys;
-use crate::rebuilderd::{Listed, Rebuilderd, Taken};
+use crate::rebuilderd::{ImportError, Listed, Patience, Rebuilderd, Taken};
 use crate::run::RunError;
 use crate::spool::Spool;
 
@@ -37,9 +37,9 @@ pub(super) async fn run(
     let server = Rebuilderd::new(url, keys).map_err(unavailable)?;
     let work = async {
         let packages = server.packages(names).await.map_err(unavailable)?;
-        let mut counted = Counted::default();
+        let (mut counted, mut patience) = (Counted::default(), Patience::default());
         for package in &packages {
-            let taken = server.take(package, &namespaces).await.map_err(unavailable)?;
+            let taken = patience.weigh(server.take(package, &namespaces).await).map_err(unavailable)?;
             if let Taken::Stated(statement) = &taken {
                 let envelope = Envelope::sign(statement.encode(), signer.as_ref());
                 spool.add(&envelope.map_err(|error| hinted(RunError::Sign(error.to_string())))?).map_err(hinted)?;
@@ -49,9 +49,9 @@ pub(super) async fn run(
         anyhow::Ok(counted)
     };
     let counted = tokio::select! { counted = work => counted?, () = interrupted() => return Ok(Exit::Interrupted) };
-    progress
-        .line(&format!("{} results taken over, {} without a signed link, {} refused", counted.stated, counted.without, counted.refused));
-    let worst = if counted.refused > 0 { Exit::Incomplete } else { Exit::Done };
+    let Counted { stated, without, refused, failed } = counted;
+    progress.line(&format!("{stated} results taken over, {without} without a signed link, {refused} refused, {failed} not to be had"));
+    let worst = if refused + failed > 0 { Exit::Incomplete } else { Exit::Done };
     if no_send {
         return Ok(worst);
     }
@@ -66,6 +66,7 @@ struct Counted {
     stated: usize,
     without: usize,
     refused: usize,
+    failed: usize,
 }
 
 impl Counted {
@@ -79,6 +80,7 @@ impl Counted {
             }
             Taken::NoLink => (&mut self.without, None, json!({"package": name, "result": "no signed link"})),
             Taken::Refused(why) => (&mut self.refused, Some(format!("refused   {name}: {why}")), json!({"package": name, "error": why})),
+            Taken::Failed(why) => (&mut self.failed, Some(format!("failed    {name}: {why}")), json!({"package": name, "error": why})),
         };
         *counter += 1;
         match line {
@@ -101,6 +103,9 @@ async fn show_keys(url: &str) -> anyhow::Result<Exit> {
     ))
 }
 
-fn unavailable(error: impl ToString) -> anyhow::Error {
+fn unavailable(error: ImportError) -> anyhow::Error {
+    if error == ImportError::Address {
+        return advise(error, "give the address that everybody may know; what opens it to you alone belongs into a proxy of yours");
+    }
     advise(error, "check the address: tally-builder import-rebuilderd --help shows one; the API is that of rebuilderd 0.23 and later")
 }

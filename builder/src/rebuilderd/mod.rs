@@ -21,6 +21,9 @@ pub enum ImportError {
     /// The network, or the answer's status.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// The address says more than where the server is.
+    #[error("the server's address has a user name or a password, or characters that no address has: it would stand in signed statements")]
+    Address,
     /// The answer is not what rebuilderd answers.
     #[error("{url}: the answer is not one of rebuilderd's API")]
     Answer {
@@ -55,6 +58,8 @@ pub enum Taken {
     NoLink,
     /// The link proves nothing.
     Refused(String),
+    /// It could not be fetched this time.
+    Failed(String),
 }
 
 #[derive(Deserialize)]
@@ -83,8 +88,11 @@ impl Rebuilderd {
     /// The rebuilderd at a URL, whose links must be signed by one of these keys.
     ///
     /// # Errors
-    /// If the URL makes no sense.
+    /// If the URL makes no sense, or says what nobody else is to know.
     pub fn new(url: &str, keys: Vec<VerifierKey>) -> Result<Self, ImportError> {
+        if !is_public(url) {
+            return Err(ImportError::Address);
+        }
         Ok(Self { http: Http::new(url, PATIENCE)?, keys })
     }
 
@@ -143,6 +151,38 @@ impl Rebuilderd {
     }
 }
 
+/// Whether an address names a server and no user. Parsers of addresses read several forms as this one: all of them are looked at.
+fn is_public(url: &str) -> bool {
+    let rest = url.split_once(':').map_or(url, |(_, rest)| rest).trim_start_matches(['/', '\\']);
+    let authority = rest.split(['/', '\\', '?', '#']).next().unwrap_or_default();
+    url.bytes().all(|byte| byte.is_ascii_graphic()) && !authority.contains('@')
+}
+
+/// What an import goes on with: one package that fails keeps none after it from being taken, but a server that is gone is not asked for all.
+#[derive(Debug, Default)]
+pub struct Patience {
+    unreachable: usize,
+}
+
+impl Patience {
+    /// A package's result, where the import goes on.
+    ///
+    /// # Errors
+    /// The last of several failures in a row to reach the server at all.
+    pub fn weigh(&mut self, result: Result<Taken, ImportError>) -> Result<Taken, ImportError> {
+        let error = match result {
+            Err(error) => error,
+            taken => {
+                self.unreachable = 0;
+                return taken;
+            }
+        };
+        let is_away = matches!(error, ImportError::Fetch(FetchError::Unreachable { .. }));
+        self.unreachable = if is_away { self.unreachable + 1 } else { 0 };
+        if self.unreachable < MOST_UNREACHABLE { Ok(Taken::Failed(error.to_string())) } else { Err(error) }
+    }
+}
+
 /// The statement that a verified link amounts to: the link must be about exactly the listed package's file.
 fn state(package: &Listed, source: &Build, link: &Link, namespaces: &[String], url: &str) -> Result<Statement, String> {
     let file = file_name(package);
@@ -185,6 +225,8 @@ fn query(text: &str) -> String {
 const PATIENCE: Duration = Duration::from_secs(60);
 const MAX_ANSWER: usize = 8 << 20;
 const PAGE: usize = 500;
+/// So many packages in a row that cannot be fetched are the server's end.
+const MOST_UNREACHABLE: usize = 5;
 /// More packages than any distribution has.
 const MOST: usize = 500_000;
 
@@ -203,6 +245,46 @@ mod tests {
     fn link(name: &str, products: &[&str]) -> Link {
         let products = products.iter().map(|name| ((*name).to_owned(), Hash::EMPTY)).collect();
         Link { sha256: Hash::digest(b"link"), key: Hash::digest(b"key"), name: name.to_owned(), materials: BTreeMap::new(), products }
+    }
+
+    #[test]
+    fn an_address_with_a_user_is_refused_and_not_repeated() {
+        for url in ["http://r.example.org", "http://127.0.0.1:8484/a@b", "http://r.example.org/?a@b"] {
+            assert!(Rebuilderd::new(url, Vec::new()).is_ok(), "{url}");
+        }
+        for url in [
+            "https://user:secret@r.example.org",
+            "https://secret@r.example.org/x",
+            "https:secret@r.example.org",
+            "https:/\\secret@r.example.org/",
+            "https:///secret@r.example.org/",
+            "ht\ntps://secret@r.example.org",
+            " https://secret@r.example.org",
+            "https://\tsecret\n@r.example.org",
+        ] {
+            let error = Rebuilderd::new(url, Vec::new()).err().unwrap();
+            assert!(error == ImportError::Address && !error.to_string().contains("secret"), "{url}: {error}");
+        }
+    }
+
+    #[test]
+    fn one_failure_is_told_and_only_a_lost_server_ends_an_import() {
+        let mut patience = Patience::default();
+        let gone = || Err(ImportError::Fetch(FetchError::Unreachable { url: "u".to_owned(), reason: "r".to_owned() }));
+        let broken = || Err(ImportError::Answer { url: "u".to_owned() });
+        for _ in 0..3 * MOST_UNREACHABLE {
+            assert!(matches!(patience.weigh(broken()), Ok(Taken::Failed(_))));
+        }
+        for between in [broken(), Ok(Taken::NoLink)] {
+            for _ in 1..MOST_UNREACHABLE {
+                assert!(matches!(patience.weigh(gone()), Ok(Taken::Failed(_))));
+            }
+            assert!(patience.weigh(between).is_ok());
+        }
+        for _ in 1..MOST_UNREACHABLE {
+            assert!(patience.weigh(gone()).is_ok());
+        }
+        assert_eq!(patience.weigh(gone()), gone());
     }
 
     #[test]
