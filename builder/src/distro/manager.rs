@@ -37,7 +37,7 @@ impl Manager {
             Self::Apt => name.ends_with(".deb"),
             Self::Apk => name.ends_with(".apk"),
             Self::Dnf | Self::Zypper => name.ends_with(".rpm"),
-            Self::Pacman => name.contains(".pkg.tar") && !name.ends_with(".sig"),
+            Self::Pacman => name.contains(".pkg.tar") && !name.ends_with(".sig") && !name.ends_with(".part"),
         }
     }
 }
@@ -77,5 +77,6 @@ mod tests {
     fn packages_are_known_by_their_names() {
         assert!(Manager::Dnf.is_package("a-1-1.x86_64.rpm") && !Manager::Dnf.is_package("a.deb"));
         assert!(Manager::Pacman.is_package("a-1-1-any.pkg.tar.zst") && !Manager::Pacman.is_package("a-1-1-any.pkg.tar.zst.sig"));
+        assert!(!Manager::Pacman.is_package("a-1-1-any.pkg.tar.zst.part") && !Manager::Dnf.is_package("a-1-1.x86_64.rpm.part"));
     }
 }

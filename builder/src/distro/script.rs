@@ -42,7 +42,8 @@ pub(crate) fn download(manager: Manager, requests: &[Request]) -> String {
 }
 
 const PACMAN_OPTIONS: &str = "[options]\nArchitecture = auto\nSigLevel = Never\nLocalFileSigLevel = Never\nDisableSandbox\n";
-/// Packages are taken out of the manager's cache after each request, so that each plan has all files that its package takes.
+/// Packages are taken out of the manager's cache after each request, and what a request that failed left there is removed before the next: each
+/// plan has all files that its package takes, and no others. What is still being fetched (`.part`) is no package.
 const PROLOGUE: &str = r#"set -u
 D=/var/lib/tallystick
 M=/run/tallystick/setup
@@ -50,8 +51,9 @@ C=/var/tmp/tallystick
 mkdir -p $D/archives $D/plans $D/errors $C
 uname -m >$D/native
 plan() {
+  find $C/cache -type f \( -name '*.rpm*' -o -name '*.pkg.tar*' \) -exec rm -f {} + 2>/dev/null
   fetch "$2" >$C/fetch.log 2>&1 || { tail -n 6 $C/fetch.log >$D/errors/$1; return; }
-  find $C/cache -type f \( -name '*.rpm' -o -name '*.pkg.tar*' \) ! -name '*.sig' >$C/found
+  find $C/cache -type f \( -name '*.rpm' -o -name '*.pkg.tar*' \) ! -name '*.sig' ! -name '*.part' >$C/found
   while read -r file; do mv -f "$file" $D/archives/; echo "${file##*/}" >>$D/plans/$1; done <$C/found
   [ -s $D/plans/$1 ] || tail -n 6 $C/fetch.log >$D/errors/$1
 }
@@ -99,6 +101,30 @@ pacman --config /run/tallystick/tmp/pacman.conf -Qlq >/var/lib/tallystick/owned
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The script itself, with files of ours for what a manager would fetch.
+    #[test]
+    fn a_plan_has_its_own_packages_files_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let prologue = PROLOGUE.replace("/var/lib/tallystick", "$T/out").replace("/var/tmp/tallystick", "$T/tmp");
+        let fetch = r#"fetch() {
+  mkdir -p $C/cache
+  case "$1" in
+  bad) touch $C/cache/left-1-1.x86_64.rpm $C/cache/left-1-1-any.pkg.tar.zst; return 1 ;;
+  good) touch $C/cache/good-1-1.x86_64.rpm $C/cache/half-1-1.x86_64.rpm.part $C/cache/half-1-1-any.pkg.tar.zst.part $C/cache/good-1-1-any.pkg.tar.zst.sig ;;
+  esac
+}
+"#;
+        let script = format!("{prologue}{fetch}plan 0 bad\nplan 1 good\nplan 2 nothing\n");
+        let status = std::process::Command::new("sh").args(["-c", &script]).env("T", dir.path()).status().unwrap();
+        assert!(status.success());
+        let read = |name: &str| std::fs::read_to_string(dir.path().join("out").join(name)).ok();
+        assert_eq!((read("plans/0"), read("plans/1").as_deref(), read("plans/2")), (None, Some("good-1-1.x86_64.rpm\n"), None));
+        assert!(read("errors/0").is_some() && read("errors/1").is_none() && read("errors/2").is_some());
+        let archives: Vec<_> =
+            std::fs::read_dir(dir.path().join("out/archives")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(archives, ["good-1-1.x86_64.rpm"]);
+    }
 
     #[test]
     fn each_manager_is_asked_in_its_own_words() {
