@@ -9,7 +9,7 @@ use bollard::query_parameters::{
     CreateContainerOptions, DownloadFromContainerOptionsBuilder, InspectContainerOptions, LogsOptionsBuilder, StartContainerOptions,
     WaitContainerOptionsBuilder,
 };
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
 
 use super::{LABEL, Podman, PodmanError, StreamReader, api, soon};
 
@@ -163,15 +163,7 @@ impl Podman {
 
     async fn log(&self, id: &str) -> Result<String, PodmanError> {
         let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail("200").build();
-        let mut lines = self.docker.logs(id, Some(options));
-        let mut text = String::new();
-        while let Some(line) = lines.next().await {
-            text.push_str(&line.map_err(api("read a container's output"))?.to_string());
-            if text.len() > 4 * MAX_LOG {
-                text = tail(&text);
-            }
-        }
-        Ok(tail(&text))
+        soon("read a container's output", end_of(self.docker.logs(id, Some(options)))).await
     }
 
     /// A directory or file of a container as a tar archive, which must have come within `limit`. Nothing inside the container takes part.
@@ -211,6 +203,19 @@ impl Podman {
     }
 }
 
+/// The end of what comes as pieces of text.
+async fn end_of<T: ToString, E>(pieces: impl Stream<Item = Result<T, E>>) -> Result<String, E> {
+    let mut pieces = std::pin::pin!(pieces);
+    let mut text = String::new();
+    while let Some(piece) = pieces.next().await {
+        text.push_str(&piece?.to_string());
+        if text.len() > 4 * MAX_LOG {
+            text = tail(&text);
+        }
+    }
+    Ok(tail(&text))
+}
+
 fn environment(extra: &[(String, String)]) -> Vec<String> {
     let fixed = [("DEBIAN_FRONTEND", "noninteractive"), ("LC_ALL", "C.UTF-8"), ("TZ", "UTC"), ("HOME", "/root")];
     let fixed = fixed.iter().map(|(name, value)| format!("{name}={value}"));
@@ -235,6 +240,18 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Podman has been seen to begin an answer and never to end it.
+    #[tokio::test]
+    async fn output_that_never_ends_is_not_awaited_for_ever() {
+        let pieces = || futures_util::stream::iter([Ok::<_, bollard::errors::Error>("some")]);
+        assert_eq!(soon("read", end_of(pieces())).await.unwrap(), "some");
+        let endless = end_of(pieces().chain(futures_util::stream::pending()));
+        let read = super::super::within(Duration::from_millis(50), "read", endless).await;
+        assert!(matches!(read, Err(PodmanError::Stuck { what: "read", .. })), "{read:?}");
+        let many = futures_util::stream::repeat_with(|| Ok::<_, bollard::errors::Error>("x".repeat(100))).take(10_000);
+        assert_eq!(end_of(many).await.unwrap(), "x".repeat(MAX_LOG));
+    }
 
     #[test]
     fn long_output_keeps_its_end_at_a_character() {

@@ -140,9 +140,17 @@ fn api(what: &'static str) -> impl FnOnce(bollard::errors::Error) -> PodmanError
 
 /// Waits for a request that should be answered soon: Podman has been seen to lock itself up for ever.
 async fn soon<T>(what: &'static str, request: impl Future<Output = Result<T, bollard::errors::Error>>) -> Result<T, PodmanError> {
-    match tokio::time::timeout(SOON, request).await {
+    within(SOON, what, request).await
+}
+
+async fn within<T>(
+    limit: Duration,
+    what: &'static str,
+    request: impl Future<Output = Result<T, bollard::errors::Error>>,
+) -> Result<T, PodmanError> {
+    match tokio::time::timeout(limit, request).await {
         Ok(answer) => answer.map_err(api(what)),
-        Err(_) => Err(PodmanError::Stuck { what, limit: SOON }),
+        Err(_) => Err(PodmanError::Stuck { what, limit }),
     }
 }
 
