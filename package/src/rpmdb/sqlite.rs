@@ -190,13 +190,13 @@ fn checksum(bytes: &[u8], start: (u32, u32), order: fn([u8; 4]) -> u32) -> (u32,
     })
 }
 
-/// The columns of a record, as bytes: texts and blobs as they are, whole numbers with the highest byte first, nothing for NULL.
+/// The first columns of a record, as many as matter here, as bytes: texts and blobs as they are, whole numbers with the highest byte first, nothing for NULL.
 fn columns(record: &[u8]) -> Result<Vec<&[u8]>> {
     let (header, mut at) = varint(record)?;
     let header = usize::try_from(header).unwrap_or(usize::MAX);
     let mut body = header;
-    let mut columns = Vec::new();
-    while at < header {
+    let mut columns = Vec::with_capacity(COLUMNS);
+    while at < header && columns.len() < COLUMNS {
         let (kind, used) = varint(record.get(at..).unwrap_or_default())?;
         at += used;
         let length = match kind {
@@ -239,5 +239,23 @@ fn long(page: &[u8], at: usize) -> Result<u32> {
     bytes.map(u32::from_be_bytes).ok_or(malformed("a pointer that leads off its page"))
 }
 
+/// `type`, `name`, `tbl_name` and `rootpage` of the schema; the packages' own table has two. A record can have as many as it has bytes.
+const COLUMNS: usize = 4;
 const LOG_HEADER: u64 = 32;
 const FRAME: usize = 24;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_many_columns_is_read_no_further_than_it_matters() {
+        // A header of 1 MiB, as its first three bytes say: two texts, and then NULL a million times.
+        let mut record = vec![0xc0, 0x80, 0, 15, 17];
+        record.resize(1 << 20, 0);
+        record.extend_from_slice(b"abc");
+        assert_eq!(columns(&record).unwrap(), [&b"a"[..], b"bc", b"", b""]);
+        assert_eq!(columns(&[3, 15, 17, b'a', b'b', b'c']).unwrap(), [&b"a"[..], b"bc"]);
+        assert!(columns(&[2, 10, 0]).is_err() && columns(&[2, 15]).is_err());
+    }
+}
