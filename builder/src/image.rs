@@ -10,7 +10,7 @@ use tlog::Hash;
 use tokio::process::{Child, Command};
 
 use crate::config::{BOOTSTRAP, Config};
-use crate::home::{Home, write_durably};
+use crate::home::{Home, move_durably, write_durably};
 use crate::podman::{Podman, PodmanError};
 use crate::progress::Progress;
 use crate::sources::{self, Source, SourcesError};
@@ -185,7 +185,9 @@ async fn bootstrapped(config: &Config, home: &Home, sources: &[Source], basis: &
     let scratch = tempfile::Builder::new().prefix(SCRATCH).tempdir_in(dir).map_err(io(dir))?;
     let made = scratch.path().join("root.tar");
     bootstrap(config, sources, &made, scratch.path()).await?;
-    std::fs::rename(&made, &archive).map_err(io(&archive))?;
+    // Whoever finds it later takes it as it is.
+    std::fs::File::open(&made).and_then(|file| file.sync_all()).map_err(io(&made))?;
+    move_durably(&made, &archive).map_err(io(&archive))?;
     drop(lock);
     step.done(&format!("{} bootstrapped", config.suite));
     Ok(archive)
