@@ -97,13 +97,12 @@ impl Spool {
         write_durably(&path, text).map_err(at(&path))
     }
 
-    /// A kept manifest.
+    /// A kept manifest; `None` if it is not here.
     ///
     /// # Errors
-    /// If it cannot be read.
-    pub fn manifest(&self, root: &Hash) -> Result<Vec<u8>, SpoolError> {
-        let path = self.manifest_path(root);
-        fs::read(&path).map_err(at(&path))
+    /// If it is there and cannot be read.
+    pub fn manifest(&self, root: &Hash) -> Result<Option<Vec<u8>>, SpoolError> {
+        read(&self.manifest_path(root))
     }
 
     /// Adds an envelope, durably, unless its receipt is here. One that was refused earlier waits again: roles may have changed.
@@ -169,12 +168,7 @@ impl Spool {
     /// # Errors
     /// If it is there and cannot be read.
     pub fn receipt(&self, id: &Hash) -> Result<Option<Vec<u8>>, SpoolError> {
-        let path = self.receipt_path(id);
-        match fs::read(&path) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(at(&path)(error)),
-        }
+        read(&self.receipt_path(id))
     }
 
     /// Whether an envelope's receipt is here.
@@ -248,6 +242,14 @@ fn read_item(path: &Path, bytes: &[u8]) -> Result<Item, &'static str> {
     envelope.verify().map_err(|_| "the envelope's signature does not verify")?;
     let statement = Statement::parse(envelope.payload()).map_err(|_| "the envelope holds no statement")?;
     Ok(Item { id, bytes: bytes.to_vec(), statement })
+}
+
+fn read(path: &Path) -> Result<Option<Vec<u8>>, SpoolError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(at(path)(error)),
+    }
 }
 
 fn remove(path: &Path) -> Result<(), SpoolError> {

@@ -174,7 +174,7 @@ impl<'a> Sender<'a> {
     /// Stores the manifest that an entry rests on, if the log does not have it; an attempt if that failed.
     async fn manifest(&self, item: &Item, last: Instant) -> Result<Option<Attempt>, SpoolError> {
         let Some(root) = item.manifest().filter(|root| !lock(&self.stored).contains(root)) else { return Ok(None) };
-        let text = self.spool.manifest(&root)?;
+        let Some(text) = self.spool.manifest(&root)? else { return Ok(Some(Attempt::Refused(NO_MANIFEST.to_owned()))) };
         let put = self.client.put_manifest(&self.target.origin, &root, text, self.signer);
         Ok(match timeout_at(last, put).await {
             Ok(Ok(())) => {
@@ -287,6 +287,8 @@ fn pause(tried: u32, after: Option<Duration>) -> Duration {
     pause.max(after.unwrap_or_default().min(LONGEST_AFTER))
 }
 
+/// Why a claim is set aside that no log can take any more.
+const NO_MANIFEST: &str = "its manifest is not in the builder's directory any more; attest the package again";
 /// Manifests, or single entries, at a time.
 const PARALLEL: usize = 16;
 /// Batches at a time.

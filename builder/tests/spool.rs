@@ -61,6 +61,25 @@ fn assert_whole(home: &Home, log: &Log, said: usize) {
     assert_eq!(distinct.len(), state.entries.len());
 }
 
+/// One claim that can never be sent keeps nothing else from being sent.
+#[tokio::test]
+async fn a_claim_without_its_manifest_is_set_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let (home, _) = support::builder(dir.path(), "b");
+    let log = Log::start();
+    say(&home, 0);
+    say(&home, 1);
+    std::fs::remove_file(home.dir().join(format!("manifests/{}", manifest(0).root()))).unwrap();
+    let outcome = send(&home, &log, 0).await;
+    assert_eq!((outcome.logged, outcome.refused.len(), outcome.waiting), (3, 1, 0), "{outcome:?}");
+    let refused = Spool::new(&home).refused().unwrap();
+    assert!(refused.len() == 1 && refused[0].reason.contains("attest the package again"), "{refused:?}");
+    // Which makes it good.
+    say(&home, 0);
+    assert_eq!(send(&home, &log, 0).await.logged, 1);
+    assert_whole(&home, &log, 4);
+}
+
 #[tokio::test]
 async fn every_fault_passes_and_nothing_is_lost() {
     let faults = [
