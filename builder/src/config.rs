@@ -236,6 +236,9 @@ impl Config {
         if self.image.is_empty() || self.image.contains(char::is_whitespace) {
             return Err(("image", "must be `bootstrap` or an image reference"));
         }
+        if self.patience > MOST_SECONDS {
+            return Err(("patience", "must be at most 604800 seconds"));
+        }
         if !(1..=5).contains(&self.observe_runs) {
             return Err(("observe_runs", "must be 1 to 5"));
         }
@@ -287,8 +290,8 @@ impl Container {
         if self.faketime.as_deref().is_some_and(|time| time.is_empty() || !time.bytes().all(is_faketime)) {
             return Err(("container.faketime", "must be a date and time, or an offset such as +400d"));
         }
-        if self.timeout == 0 {
-            return Err(("container.timeout", "must be at least 1 second"));
+        if !(1..=MOST_SECONDS).contains(&self.timeout) {
+            return Err(("container.timeout", "must be 1 to 604800 seconds"));
         }
         if self.parallel.is_some_and(|parallel| !(1..=64).contains(&parallel)) {
             return Err(("container.parallel", "must be 1 to 64"));
@@ -336,6 +339,8 @@ const fn patience() -> u64 {
     300
 }
 
+/// A week.
+const MOST_SECONDS: u64 = 604_800;
 /// The value of `image` that asks for a bootstrapped root.
 pub const BOOTSTRAP: &str = "bootstrap";
 
@@ -380,6 +385,8 @@ mod tests {
         assert_eq!(refused("[container]\nfaketime = \"$(id)\"\n"), Some("container.faketime"));
         assert_eq!(refused("[container]\nfaketime = \"2031-01-02 03:04:05\"\n"), None);
         assert_eq!(refused("[container]\ntimeout = 0\n"), Some("container.timeout"));
+        assert_eq!(refused("[container]\ntimeout = 604801\n"), Some("container.timeout"));
+        assert_eq!((refused("patience = 604801\n"), refused("patience = 0\n")), (Some("patience"), None));
         assert_eq!(refused("[container]\nmemory = 63\n"), Some("container.memory"));
         assert_eq!(refused("[container]\nparallel = 0\n"), Some("container.parallel"));
         let other = |more: &str| refused(&format!("manager = \"dnf\"\nimage = \"x\"\n{more}"));
