@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use attest::Statement;
+use attest::version::compare_debian;
+use package::deb::DebPackage;
 use tlog::Hash;
 
 use super::{Failure, Ready, RunError};
@@ -89,20 +91,28 @@ fn claim_one(
             return Err(refused(&ChainError::Unauthenticated { package, sha256 }));
         }
     }
-    let prefix = format!("{}_", plan.request.name);
+    let deb = newest(&plan.request, &files, native).map_err(unclaimed)?;
+    let deb = deb.ok_or_else(|| not_to_be_had(format!("apt did not download {}", plan.request)))?;
+    let listed = chain.origin(&deb).map_err(|error| refused(&error))?;
+    let claim = Claim::new(deb.into(), &listed.origin, vendors).map_err(unclaimed)?;
+    let foreign = plan.request.architecture.iter().filter(|arch| *arch != native && *arch != "all");
+    let installation = Installation { architectures: foreign.cloned().collect(), files, faketime };
+    Ok(Ready { claim, installation })
+}
+
+/// The newest package that a request means: where other requests name versions, theirs are among the files.
+fn newest(request: &Request, files: &[PathBuf], native: &str) -> Result<Option<DebPackage>, ClaimError> {
+    let prefix = format!("{}_", request.name);
     let named = |file: &&PathBuf| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix));
+    let mut newest: Option<DebPackage> = None;
     for file in files.iter().filter(named) {
-        let deb = claim::read(file).map_err(unclaimed)?;
-        if !plan.request.is_met_by(&deb.control, native) {
-            continue;
+        let deb = claim::read(file)?;
+        let is_newer = |known: &DebPackage| compare_debian(&deb.control.version, &known.control.version).is_gt();
+        if request.is_met_by(&deb.control, native) && newest.as_ref().is_none_or(is_newer) {
+            newest = Some(deb);
         }
-        let listed = chain.origin(&deb).map_err(|error| refused(&error))?;
-        let claim = Claim::new(deb.into(), &listed.origin, vendors).map_err(unclaimed)?;
-        let foreign = plan.request.architecture.iter().filter(|arch| *arch != native && *arch != "all");
-        let installation = Installation { architectures: foreign.cloned().collect(), files: files.clone(), faketime };
-        return Ok(Ready { claim, installation });
     }
-    Err(not_to_be_had(format!("apt did not download {}", plan.request)))
+    Ok(newest)
 }
 
 pub(crate) fn digest(path: &Path) -> Result<Hash, ChainError> {
@@ -138,4 +148,28 @@ fn in_parallel<T: Sync, R: Send>(items: &[T], work: &(dyn Fn(&T) -> R + Sync)) -
     });
     results.sort_by_key(|(index, _)| *index);
     results.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deb(dir: &Path, version: &str) -> PathBuf {
+        let (source, path) = (dir.join("source"), dir.join(format!("one_{version}_all.deb")));
+        std::fs::create_dir_all(source.join("DEBIAN")).unwrap();
+        let control = format!("Package: one\nVersion: {version}\nArchitecture: all\nMaintainer: T <t@example.org>\nDescription: test\n");
+        std::fs::write(source.join("DEBIAN/control"), control).unwrap();
+        let status = std::process::Command::new("dpkg-deb").args(["--build", "--root-owner-group"]).arg(source).arg(&path).output();
+        assert!(status.unwrap().status.success());
+        path
+    }
+
+    #[test]
+    fn a_name_means_the_newest_whatever_else_was_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = ["1.10", "1.9", "1.2~rc1"].map(|version| deb(dir.path(), version));
+        let version = |request: &str| newest(&request.parse().unwrap(), &files, "amd64").unwrap().map(|deb| deb.control.version);
+        assert_eq!((version("one").as_deref(), version("one=1.9").as_deref()), (Some("1.10"), Some("1.9")));
+        assert_eq!((version("one=2"), version("on")), (None, None));
+    }
 }
