@@ -363,6 +363,33 @@ fn control_heads_never_go_back() {
     assert_eq!(world.may(&key("control"), &old), Err(Refusal::WrongControlHead));
 }
 
+#[test]
+fn a_bad_head_binds_until_its_key_is_called_compromised() {
+    let mut world = World::with(|roles| roles.control.push(role_of("control-2", &[])));
+    world.say("b1", &claim(ATTR, "attr.deb", "m"));
+    let good = head(1, None, 1, 0, 2);
+    world.say("control-2", &good);
+    let Predicate::ControlHead(mut bad) = head(2, Some(payload(&good)), 1, 0, 2).predicate else { panic!("a head") };
+    (bad.time, bad.size) = ((1 << 53) - 1, (1 << 53) - 1);
+    let bad = Statement { subject: bad.subject(), predicate: Predicate::ControlHead(bad) };
+    let at = world.say("control", &bad);
+    let next = |size| head(3, Some(payload(&bad)), 1, 0, size);
+    assert_eq!(world.may(&key("control-2"), &next(4)), Err(Refusal::WrongControlHead));
+    world.change_roles(|roles| roles.control[0].state = KeyState::CompromisedFrom(at + 1));
+    assert_eq!(world.may(&key("control-2"), &next(5)), Err(Refusal::WrongControlHead), "the bad one is from before");
+    world.change_roles(|roles| roles.control[0].state = KeyState::CompromisedFrom(at));
+    assert_eq!(world.may(&key("control"), &next(6)), Err(Refusal::Compromised { from: at }));
+    let second = head(2, Some(payload(&good)), 1, 0, 6);
+    assert_eq!(world.may(&key("control-2"), &second), Err(Refusal::WrongSequence { expected: 3, found: 2 }), "its number is taken");
+    assert_eq!(world.may(&key("control-2"), &next(1)), Err(Refusal::WrongControlHead), "the other key's head binds as before");
+    let honest = next(6);
+    world.say("control-2", &honest);
+    assert_eq!(world.refused(), [(at, Refusal::Compromised { from: at })]);
+    let judged = world.judged();
+    let Predicate::ControlHead(honest) = honest.predicate else { panic!("a head") };
+    assert_eq!(completeness(&judged.judge, &judged.standing), Completeness::Complete(honest));
+}
+
 fn claims(world: &World, k: usize) -> Vec<(Hash, ClaimVerdict, Vec<usize>)> {
     let claims = claims_for(&purl(ATTR), &world.judged().standing);
     let counts = |claims: &attest::judge::PackageClaims| claims.claims.iter().map(|claim| claim.attesters.len()).collect();

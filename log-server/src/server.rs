@@ -182,7 +182,8 @@ impl Opened {
             let queued = pool.submit(Some(roles.identity()), leaf, *roles);
             drop(queued.map_err(|_| anyhow::anyhow!("the roles do not fit into the queue"))?);
         }
-        Ok(self.assemble(pool, RolesGate::new(desk.clone()), Door::Roles(desk)))
+        let gate = RolesGate::new(desk.clone(), self.config.clock.clone());
+        Ok(self.assemble(pool, gate, Door::Roles(desk)))
     }
 
     /// The first roles of a log without leaves: the judge that expects them, and the leaf.

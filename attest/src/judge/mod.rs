@@ -6,6 +6,7 @@
 mod advisories;
 mod claims;
 mod completeness;
+mod heads;
 mod lifecycles;
 mod observations;
 mod rebuilds;
@@ -29,10 +30,11 @@ use std::sync::Arc;
 use tlog::{Hash, VerifierKey};
 
 use crate::envelope::{Envelope, KnownKeys};
-use crate::predicate::{ControlHead, Kind, Predicate, RepositoryState};
+use crate::predicate::{Kind, Predicate, RepositoryState};
 use crate::purl::Purl;
 use crate::roles::{ChainError, KeyState, Role, RoleKey, RolesChain, SignedRoles};
 use crate::statement::Statement;
+use heads::Heads;
 
 /// A leaf that was judged and counts, as long as its key is not called compromised later ([`Judge::is_void`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +59,7 @@ pub struct Judge {
     chains: BTreeMap<(Kind, String), Chain>,
     /// Payloads of all advisories and lifecycle statements by number: other members of the team may second any of them.
     said: BTreeMap<Kind, Vec<Hash>>,
-    head: Option<ControlHead>,
+    heads: Heads,
     keys: Arc<KnownKeys>,
     next: u64,
 }
@@ -77,7 +79,7 @@ impl Judge {
     #[must_use]
     pub fn new(roles_pin: Hash) -> Self {
         let (roles, keys) = (RolesChain::new(roles_pin), Arc::new(KnownKeys::default()));
-        Self { roles, chains: BTreeMap::new(), said: BTreeMap::new(), head: None, keys, next: 0 }
+        Self { roles, chains: BTreeMap::new(), said: BTreeMap::new(), heads: Heads::default(), keys, next: 0 }
     }
 
     /// Whether the next leaf may be this one. Nothing changes. `payload` is the hash of the statement's bytes; that the key
@@ -91,7 +93,8 @@ impl Judge {
         check_scope(role, entry, statement)?;
         self.check_chain(payload, statement)?;
         match &statement.predicate {
-            Predicate::ControlHead(head) => self.check_head(head),
+            // A head that knows more than this judge has seen is no fault of the head: `completeness`.
+            Predicate::ControlHead(head) if !self.heads.allow(&self.roles, head) => Err(Refusal::WrongControlHead),
             Predicate::PackageOrigin(origin) => self.check_vendor(&origin.origin, statement),
             _ => Ok(()),
         }
@@ -133,6 +136,9 @@ impl Judge {
             self.keys = Arc::new(entries.map(|entry| &entry.key).collect());
         }
         self.extend_chain(payload, &statement);
+        if let Predicate::ControlHead(head) = &statement.predicate {
+            self.heads.learn(index, key, head);
+        }
         Ok(Leaf { index, key: key.clone(), role, payload, statement })
     }
 
@@ -186,13 +192,6 @@ impl Judge {
         }
     }
 
-    /// Heads never go back. (A head that knows more than this judge has seen is no fault of the head: [`completeness()`].)
-    fn check_head(&self, head: &ControlHead) -> Result<(), Refusal> {
-        let numbers = |head: &ControlHead| [head.size, head.roles, head.advisory, head.lifecycle.unwrap_or(0), head.time];
-        let back = |last: &ControlHead| numbers(head).iter().zip(numbers(last)).any(|(new, old)| *new < old);
-        if self.head.as_ref().is_some_and(back) { Err(Refusal::WrongControlHead) } else { Ok(()) }
-    }
-
     fn extend_chain(&mut self, payload: Hash, statement: &Statement) {
         let Some((sequence, _)) = statement.predicate.chain() else { return };
         let key = (statement.kind(), statement.subject.name.clone());
@@ -200,10 +199,8 @@ impl Judge {
             return;
         }
         self.chains.insert(key, Chain { sequence, payload });
-        match &statement.predicate {
-            Predicate::Advisory(_) | Predicate::Lifecycle(_) => self.said.entry(statement.kind()).or_default().push(payload),
-            Predicate::ControlHead(head) => self.head = Some(head.clone()),
-            _ => {}
+        if let Kind::Advisory | Kind::Lifecycle = statement.kind() {
+            self.said.entry(statement.kind()).or_default().push(payload);
         }
     }
 

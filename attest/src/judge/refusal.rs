@@ -51,7 +51,7 @@ pub enum Refusal {
     },
     /// `previous` is not the payload of the statement before.
     WrongPrevious,
-    /// A control head that contradicts the log: a later roles version or advisory than there is, or an earlier tree than before.
+    /// A control head that goes back behind one that binds: a smaller tree, an earlier time, or an older version or number.
     WrongControlHead,
     /// Leaves out of order.
     OutOfOrder,
@@ -76,7 +76,9 @@ impl fmt::Display for Refusal {
                 write!(f, "sequence {found} where {expected} is due; fetch the newest statement and sign again")
             }
             Self::WrongPrevious => f.write_str("previous is not the statement before; fetch the newest statement and sign again"),
-            Self::WrongControlHead => f.write_str("the control head contradicts the log"),
+            Self::WrongControlHead => {
+                f.write_str("the control head goes back behind an earlier one; fetch the newest entries, look at the clock and sign again")
+            }
             Self::OutOfOrder => f.write_str("entries must be judged in order of their indices"),
         }
     }

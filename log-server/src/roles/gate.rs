@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use attest::Judge;
-use attest::predicate::Kind;
+use attest::predicate::{Advisory, ControlHead, Kind, Lifecycle, Predicate};
 
 use super::{Desk, Submission, refusal};
+use crate::clock::Clock;
 use crate::gate::{Broken, Gate, Verdict};
 use crate::index::IndexError;
 use crate::pool::{Entry, Refusal};
@@ -14,6 +15,7 @@ use tlog::Tree;
 /// The sequencer's side of a log with roles.
 pub struct RolesGate {
     desk: Arc<Desk>,
+    clock: Arc<dyn Clock>,
     /// After the last published leaf.
     settled: Arc<Judge>,
     /// After the last taken one; `None` while it is the same.
@@ -24,8 +26,8 @@ pub struct RolesGate {
 impl RolesGate {
     /// Begins with what the desk knows: the state after the committed tree.
     #[must_use]
-    pub fn new(desk: Arc<Desk>) -> Self {
-        Self { settled: desk.judge(), desk, ahead: None, swept: 0 }
+    pub fn new(desk: Arc<Desk>, clock: Arc<dyn Clock>) -> Self {
+        Self { settled: desk.judge(), desk, clock, ahead: None, swept: 0 }
     }
 
     fn check_manifest(&self, submission: &Submission) -> Result<Option<Refusal>, IndexError> {
@@ -49,6 +51,11 @@ impl Gate for RolesGate {
         let judge = self.ahead.as_ref().unwrap_or(&self.settled);
         if let Err(judgement) = judge.may(&submission.key, &submission.payload, &submission.statement) {
             return Ok(Verdict::Refuse(refusal(&judgement)));
+        }
+        if let Predicate::ControlHead(head) = &submission.statement.predicate
+            && let Some(why) = beyond(head, judge, index, self.clock.now())
+        {
+            return Ok(Verdict::Refuse(Refusal::Unfounded(why)));
         }
         let kind = submission.statement.kind();
         // Claims and the like leave the state as it is; copying it for each batch would cost more than judging.
@@ -102,5 +109,25 @@ pub(super) fn changes_state(kind: Kind) -> bool {
     matches!(kind, Kind::Roles | Kind::Advisory | Kind::Lifecycle | Kind::ControlHead | Kind::RepositoryState)
 }
 
+/// What a control head names that the log does not hold, or when it says it was made. Verifiers cannot tell, for a head may know more than
+/// they have seen; the log can, and what it takes in binds all later heads.
+fn beyond(head: &ControlHead, judge: &Judge, size: u64, now: u64) -> Option<String> {
+    if head.time > now.saturating_add(MAX_AHEAD) {
+        let ahead = head.time - now;
+        return Some(format!("the control head is dated {ahead} seconds ahead of the log's clock; set your clock and sign again"));
+    }
+    let newest = |kind, subject| judge.chain(kind, subject).map_or(0, |end| end.sequence);
+    let named = [
+        ("a tree of size", head.size, size),
+        ("roles version", head.roles, judge.roles().current().map_or(0, |current| current.roles.version)),
+        ("advisory", head.advisory, newest(Kind::Advisory, Advisory::SUBJECT)),
+        ("lifecycle statement", head.lifecycle.unwrap_or(0), newest(Kind::Lifecycle, Lifecycle::SUBJECT)),
+    ];
+    let (what, named, known) = named.into_iter().find(|(_, named, known)| named > known)?;
+    Some(format!("the control head names {what} {named}, and the log has {known}; fetch the newest entries and sign again"))
+}
+
+/// How many seconds a control head may be ahead of the log's clock.
+const MAX_AHEAD: u64 = 300;
 /// How often unclaimed manifests are looked for.
 const SWEEP_SECONDS: u64 = 60;
