@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod mirror;
 pub mod server;
 mod service;
+mod socket;
 pub mod split;
 pub mod state;
 pub mod subtree;

@@ -12,6 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
+use crate::socket;
+
 /// Most connections at a time; further ones wait in the kernel's queue.
 const MAX_CONNECTIONS: u32 = 1024;
 /// How long a client may take for a request's head, and how long an idle connection stays.
@@ -81,8 +83,11 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Recei
 }
 
 async fn serve(stream: TcpStream, router: Router, mut stopped: watch::Receiver<bool>) {
-    // Answers are small; waiting to fill a segment only delays them.
-    let _ = stream.set_nodelay(true);
+    if let Err(problem) = socket::prepare(&stream) {
+        // As when the client has gone already.
+        tracing::debug!(%problem, "a connection could not be set up");
+        return;
+    }
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(64 << 10);
     let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
