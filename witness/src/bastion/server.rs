@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::body::Bytes;
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -18,7 +18,7 @@ use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, info, warn};
@@ -26,9 +26,8 @@ use tracing::{debug, info, warn};
 use super::allow::Allowed;
 use super::tls::key_hash;
 use super::{ALPN, KeyHash};
+use crate::socket;
 
-/// Most connections at a time; further ones wait in the kernel's queue.
-const MAX_CONNECTIONS: usize = 1024;
 /// Largest body of a request, and of an answer.
 const MAX_REQUEST: usize = 256 << 10;
 const MAX_ANSWER: usize = 4 << 20;
@@ -45,6 +44,23 @@ const NOT_PASSED_ON: &[&str] =
     &["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "host", "content-length", FORWARDED];
 const FORWARDED: &str = "x-forwarded-for";
 
+/// How much a bastion takes on at a time. Backends have no limit but the list: clients can leave them no room.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections of whom it is not known yet what they are; further ones wait in the kernel's queue.
+    pub handshakes: usize,
+    /// Clients; further ones are turned away.
+    pub clients: usize,
+    /// How long the body of a request may take.
+    pub body: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { handshakes: 256, clients: 768, body: Duration::from_secs(10) }
+    }
+}
+
 /// A bastion: who may dial in, and who has.
 pub struct Bastion {
     allowed: RwLock<Allowed>,
@@ -52,7 +68,13 @@ pub struct Bastion {
     connections: AtomicU64,
     backend_tls: Arc<ServerConfig>,
     public_tls: Arc<ServerConfig>,
+    handshakes: Arc<Semaphore>,
+    clients: Arc<Semaphore>,
+    body: Duration,
 }
+
+/// Why a request is not passed on, or has no answer.
+type Refusal = (StatusCode, &'static str);
 
 /// The newest connection of one backend.
 struct Backend {
@@ -64,19 +86,38 @@ impl Bastion {
     /// A bastion for these backends.
     #[must_use]
     pub fn new(allowed: Allowed, backend_tls: ServerConfig, public_tls: ServerConfig) -> Arc<Self> {
+        Self::with_limits(allowed, backend_tls, public_tls, Limits::default())
+    }
+
+    /// A bastion that takes on so much.
+    #[must_use]
+    pub fn with_limits(allowed: Allowed, backend_tls: ServerConfig, public_tls: ServerConfig, limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             allowed: RwLock::new(allowed),
             backends: Mutex::default(),
             connections: AtomicU64::new(0),
             backend_tls: Arc::new(backend_tls),
             public_tls: Arc::new(public_tls),
+            handshakes: Arc::new(Semaphore::new(limits.handshakes)),
+            clients: Arc::new(Semaphore::new(limits.clients)),
+            body: limits.body,
         })
     }
 
     /// Another list. Backends that are no longer on it lose their connection.
     pub fn allow(&self, allowed: Allowed) {
-        self.backends().retain(|hash, _| allowed.has(hash));
+        // The list first: who is let in by the old one is still found here.
         *self.allowed.write().unwrap_or_else(PoisonError::into_inner) = allowed;
+        self.backends().retain(|hash, _| self.is_allowed(hash));
+    }
+
+    /// Takes up a backend's new connection and returns its number; `None` if it is not on the list.
+    fn admit(&self, hash: KeyHash, sender: SendRequest<Full<Bytes>>) -> Option<u64> {
+        let mut backends = self.backends();
+        // Asked under the lock: a list that was read meanwhile has dropped whom it found here.
+        let number = self.is_allowed(&hash).then(|| self.connections.fetch_add(1, Ordering::Relaxed))?;
+        backends.insert(hash, Backend { number, sender });
+        Some(number)
     }
 
     fn is_allowed(&self, hash: &KeyHash) -> bool {
@@ -89,16 +130,14 @@ impl Bastion {
 
     /// Accepts backends and clients, for ever.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+        while let Ok(place) = Arc::clone(&self.handshakes).acquire_owned().await {
             match listener.accept().await {
                 Ok((stream, peer)) => {
                     let bastion = Arc::clone(&self);
                     tokio::spawn(async move {
-                        if let Err(problem) = bastion.connection(stream, peer.ip()).await {
+                        if let Err(problem) = bastion.connection(stream, peer.ip(), place).await {
                             debug!(%peer, %problem, "a connection has ended");
                         }
-                        drop(place);
                     });
                 }
                 Err(problem) => {
@@ -109,16 +148,25 @@ impl Bastion {
         }
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream, peer: IpAddr) -> anyhow::Result<()> {
-        stream.set_nodelay(true)?;
-        let handshake = async {
-            let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
-            let is_backend = hello.client_hello().alpn().is_some_and(|mut offered| offered.any(|name| name == ALPN));
-            let config = if is_backend { &self.backend_tls } else { &self.public_tls };
-            std::io::Result::Ok((is_backend, hello.into_stream(Arc::clone(config)).await?))
-        };
-        let (is_backend, stream) = tokio::time::timeout(HANDSHAKE, handshake).await??;
-        if is_backend { self.backend(stream, peer).await } else { self.client(stream, peer).await }
+    async fn connection(self: Arc<Self>, stream: TcpStream, peer: IpAddr, handshaking: OwnedSemaphorePermit) -> anyhow::Result<()> {
+        socket::prepare(&stream)?;
+        let (client, stream) = tokio::time::timeout(HANDSHAKE, self.handshake(stream)).await??;
+        drop(handshaking);
+        match client {
+            None => self.backend(stream, peer).await,
+            Some(_place) => self.client(stream, peer).await,
+        }
+    }
+
+    /// TLS, and a client's place; a backend needs none.
+    async fn handshake(&self, stream: TcpStream) -> anyhow::Result<(Option<OwnedSemaphorePermit>, TlsStream<TcpStream>)> {
+        let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+        if hello.client_hello().alpn().is_some_and(|mut offered| offered.any(|name| name == ALPN)) {
+            return Ok((None, hello.into_stream(Arc::clone(&self.backend_tls)).await?));
+        }
+        let place = Arc::clone(&self.clients).try_acquire_owned();
+        let place = place.map_err(|_| anyhow::anyhow!("turned away: there are too many clients"))?;
+        Ok((Some(place), hello.into_stream(Arc::clone(&self.public_tls)).await?))
     }
 
     /// Keeps a backend's connection until it ends, or is replaced by a newer one.
@@ -132,8 +180,7 @@ impl Bastion {
         let mut http = http2::Builder::new(TokioExecutor::new());
         http.timer(TokioTimer::new()).keep_alive_interval(KEEP_ALIVE).keep_alive_timeout(KEEP_ALIVE).keep_alive_while_idle(true);
         let (sender, connection) = http.handshake(TokioIo::new(stream)).await?;
-        let number = self.connections.fetch_add(1, Ordering::Relaxed);
-        self.backends().insert(hash, Backend { number, sender });
+        let Some(number) = self.admit(hash, sender) else { return Ok(()) };
         info!(%hash, %peer, "a backend has connected");
         // It ends when the other side goes, or when the last sender is dropped.
         let ended = connection.await;
@@ -155,7 +202,7 @@ impl Bastion {
         Ok(http.serve_connection(TokioIo::new(stream), service).await?)
     }
 
-    async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Result<Response<Full<Bytes>>, (StatusCode, &'static str)> {
+    async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Result<Response<Full<Bytes>>, Refusal> {
         let (hash, uri) = target(request.uri()).ok_or((StatusCode::NOT_FOUND, "the path begins with a backend's key hash"))?;
         if !self.is_allowed(&hash) {
             return Err((StatusCode::MISDIRECTED_REQUEST, "no such backend here"));
@@ -163,8 +210,7 @@ impl Bastion {
         let sender = self.backends().get(&hash).map(|backend| backend.sender.clone());
         let mut sender = sender.ok_or((StatusCode::SERVICE_UNAVAILABLE, "this backend is not connected"))?;
         let (head, body) = request.into_parts();
-        let body = Limited::new(body, MAX_REQUEST).collect().await.map_err(|_| (StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"))?;
-        let mut passed = Request::new(Full::new(body.to_bytes()));
+        let mut passed = Request::new(Full::new(self.body(body).await?));
         *passed.method_mut() = head.method;
         *passed.uri_mut() = uri;
         *passed.headers_mut() = passed_on(head.headers);
@@ -184,6 +230,16 @@ impl Bastion {
         *answer.status_mut() = head.status;
         *answer.headers_mut() = passed_on(head.headers);
         Ok(answer)
+    }
+
+    /// The body of a request, as a whole.
+    async fn body(&self, body: Incoming) -> Result<Bytes, Refusal> {
+        match tokio::time::timeout(self.body, Limited::new(body, MAX_REQUEST).collect()).await {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(problem)) if problem.is::<LengthLimitError>() => Err((StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")),
+            Ok(Err(_)) => Err((StatusCode::BAD_REQUEST, "the body could not be read")),
+            Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the body took too long")),
+        }
     }
 }
 
@@ -213,7 +269,7 @@ fn passed_on(mut headers: HeaderMap) -> HeaderMap {
     headers
 }
 
-fn refusal((status, text): (StatusCode, &'static str)) -> Response<Full<Bytes>> {
+fn refusal((status, text): Refusal) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(format!("{text}\n")));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -223,6 +279,29 @@ fn refusal((status, text): (StatusCode, &'static str)) -> Response<Full<Bytes>> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn bastion(allowed: Allowed) -> Arc<Bastion> {
+        let no_certificate = || {
+            let builder = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
+            let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+            builder.with_cert_resolver(Arc::new(rustls::server::ResolvesServerCertUsingSni::new()))
+        };
+        Bastion::new(allowed, no_certificate(), no_certificate())
+    }
+
+    #[tokio::test]
+    async fn a_backend_that_was_let_in_by_an_older_list_is_not_taken_up() {
+        let hash = KeyHash::of(&[1; 32]);
+        let bastion = bastion(Allowed::parse(format!("{hash}\n").as_bytes()).unwrap());
+        let (stream, _other) = tokio::io::duplex(64 << 10);
+        let (sender, _connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        assert_eq!(bastion.admit(hash, sender.clone()), Some(0));
+        bastion.allow(Allowed::default());
+        assert!(bastion.backends().is_empty());
+        // Its handshake was under way when the list was read.
+        assert_eq!(bastion.admit(hash, sender), None);
+        assert!(bastion.backends().is_empty());
+    }
 
     #[test]
     fn a_path_names_a_backend_and_loses_that_segment() {

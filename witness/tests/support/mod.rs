@@ -1,6 +1,7 @@
 //! What the tests share: a log in memory, a witness with known keys, a server on a free port.
 #![allow(dead_code, reason = "no test uses all of it")]
 
+pub mod certificate;
 pub mod upload;
 
 use std::io;
