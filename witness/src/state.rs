@@ -74,8 +74,15 @@ impl States {
     /// The store's; a damaged record is one, too.
     pub fn vouched(&self, id: &str) -> io::Result<(Option<Known>, Option<Vec<u8>>)> {
         let raw = self.durable(&vouched_key(id))?;
-        let known = raw.as_deref().map(Known::parse).transpose();
-        Ok((known.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, vouched_key(id)))?, raw))
+        Ok((parse_vouched(id, raw.as_deref())?, raw))
+    }
+
+    /// The same as it reads now, without a write: what may not be durable is no ground to sign on.
+    ///
+    /// # Errors
+    /// As [`States::vouched`].
+    pub fn seen_vouched(&self, id: &str) -> io::Result<Option<Known>> {
+        parse_vouched(id, self.store.get(&vouched_key(id))?.as_deref())
     }
 
     /// Replaces it; when this returns [`Swap::Done`], and only then, the mirror may sign.
@@ -122,7 +129,7 @@ impl States {
         self.store.get(key)
     }
 
-    /// Whether any log has a record: then this directory is not new.
+    /// Whether no log has a record: then this directory is new.
     ///
     /// # Errors
     /// The store's.
@@ -169,6 +176,9 @@ impl States {
     }
 }
 
+fn parse_vouched(id: &str, raw: Option<&[u8]>) -> io::Result<Option<Known>> {
+    raw.map(Known::parse).transpose().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, format!("{} is damaged", vouched_key(id))))
+}
 fn known_key(id: &str) -> String {
     format!("state/{id}/known")
 }

@@ -5,40 +5,19 @@ mod support;
 use std::sync::Arc;
 
 use store::{Memory, Store};
-use support::upload::{Filled, add, gzip, mirror};
+use support::upload::{Filled, add, gzip, info, lines, mirror, opened, pending};
 use support::{ORIGIN, Reply, TestClock, advance, own, reply, signers, times};
 use tally_witness::mirror::{Mirror, Refused, Uploaded, http};
 use tally_witness::server::Server;
 use tally_witness::{Failure, Refusal};
-use tlog::mirror::MirrorInfo;
 use tlog::{BundleId, SignedCheckpoint, Tile, Tree, bundle};
 
 const COUNT: usize = 1500;
-
-fn opened(log: &Filled, store: &Arc<dyn Store>) -> Arc<Mirror> {
-    mirror(signers(), &log.log, store, &TestClock::new()).unwrap()
-}
 
 fn fresh(log: &Filled) -> (Arc<dyn Store>, Arc<Mirror>) {
     let store: Arc<dyn Store> = Arc::new(Memory::new());
     let mirror = opened(log, &store);
     (store, mirror)
-}
-
-async fn pending(mirror: &Mirror, log: &Filled, old: usize, new: usize) {
-    let answer = advance(mirror.witness(), &log.log.request(old, new)).await.unwrap();
-    assert_eq!(answer, "", "a mirror signs when it has the entries, and not before");
-}
-
-fn info(size: u64, next: u64) -> MirrorInfo {
-    MirrorInfo { size, next, ticket: Vec::new() }
-}
-
-fn lines(uploaded: Result<Uploaded, Refused>) -> String {
-    match uploaded {
-        Ok(Uploaded::Vouched(lines)) => lines,
-        other => panic!("not vouched for: {other:?}"),
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

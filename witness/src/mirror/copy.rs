@@ -25,6 +25,17 @@ pub struct Piece {
     pub proof: SubtreeProof,
 }
 
+impl Piece {
+    /// About how much memory it takes: an entry of no bytes takes some, too.
+    pub(super) fn memory(&self) -> usize {
+        let entries: usize = self.entries.iter().map(|entry| entry.len() + PER_ENTRY).sum();
+        entries + self.proof.0.len() * size_of::<Hash>()
+    }
+}
+
+/// What an entry takes beside its bytes: where they are, how many, and what the allocator adds.
+const PER_ENTRY: usize = 48;
+
 /// A copy of one log.
 pub struct Copy {
     store: Arc<dyn Store>,
@@ -40,12 +51,12 @@ impl Copy {
         Self { store, folder: format!("mirror/{id}"), edge: Mutex::new(None) }
     }
 
-    /// How many entries are here.
+    /// The tree of the entries that are here.
     ///
     /// # Errors
     /// The store's; of kind `InvalidData` if what is here is damaged.
-    pub fn size(&self) -> io::Result<u64> {
-        Ok(self.edge(&mut self.lock())?.tree().size)
+    pub fn tree(&self) -> io::Result<Tree> {
+        Ok(self.edge(&mut self.lock())?.tree())
     }
 
     /// An object by its path below the log's address: a tile, a bundle or a manifest.
@@ -64,32 +75,32 @@ impl Copy {
         self.store.put(&format!("{}/manifest/{root}", self.folder), text)
     }
 
-    /// How many of these packages, from the first on, are proven to be of `tree`.
+    /// Whether this package is proven to be of `tree`.
     ///
     /// # Errors
     /// The store's, where entries that are here already have to be read.
-    pub fn proven(&self, tree: &Tree, pieces: &[Piece]) -> io::Result<usize> {
-        let mut proven = 0;
-        for piece in pieces {
-            let Some(mut leaves) = self.leaves_before(&piece.span)? else { break };
-            leaves.extend(piece.entries.iter().map(|entry| hash_leaf(entry)));
-            let Span { aligned, end, .. } = piece.span;
-            if piece.proof.verify(tree, aligned, end, &growth::tile_root(&leaves)).is_err() {
-                break;
-            }
-            proven += 1;
-        }
-        Ok(proven)
+    pub fn is_proven(&self, tree: &Tree, piece: &Piece) -> io::Result<bool> {
+        let Some(mut leaves) = self.leaves_before(&piece.span)? else { return Ok(false) };
+        leaves.extend(piece.entries.iter().map(|entry| hash_leaf(entry)));
+        let Span { aligned, end, .. } = piece.span;
+        Ok(piece.proof.verify(tree, aligned, end, &growth::tile_root(&leaves)).is_ok())
     }
 
     /// Makes the proven entries durable that are not here yet, and returns how many are here then.
     ///
     /// # Errors
-    /// The store's: some or all of them may be here.
+    /// The store's: some or all of them may be here. Nothing is taken if entries before them are missing.
     pub fn take(&self, pieces: &[Piece]) -> io::Result<u64> {
         let mut guard = self.lock();
         let edge = self.edge(&mut guard)?.clone();
         let size = edge.tree().size;
+        let mut next = size;
+        for span in pieces.iter().map(|piece| piece.span) {
+            if span.start > next {
+                return Err(io::Error::other(format!("entries {next} to {} are missing before those that came", span.start)));
+            }
+            next = next.max(span.end);
+        }
         let numbered = pieces.iter().flat_map(|piece| (piece.span.start..).zip(&piece.entries));
         let new: Vec<&[u8]> = numbered.filter(|(index, _)| *index >= size).map(|(_, entry)| entry.as_slice()).collect();
         if new.is_empty() {
@@ -181,4 +192,16 @@ impl Copy {
 
 fn damaged(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("damaged or missing: {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_without_bytes_take_memory_too() {
+        let span = Span { aligned: 0, start: 0, end: 256 };
+        let piece = Piece { span, entries: vec![Vec::new(); 256], proof: SubtreeProof(vec![Hash::digest(b""); 3]) };
+        assert_eq!(piece.memory(), 256 * 48 + 3 * 32);
+    }
 }

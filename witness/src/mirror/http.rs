@@ -44,7 +44,7 @@ async fn upload(mirror: &Mirror, request: Request) -> Response {
     if parts.headers.get(header::CONTENT_TYPE).is_none_or(|kind| kind.as_bytes() != ENTRIES.as_bytes()) {
         return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the Content-Type must be application/octet-stream");
     }
-    let Ok(mut incoming) = Incoming::new(&parts.headers, body) else {
+    let Ok(mut incoming) = Incoming::new(&parts.headers, body, mirror.patience()) else {
         return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the only Content-Encoding known here is gzip");
     };
     match mirror.add_entries(&mut incoming).await {
@@ -53,6 +53,7 @@ async fn upload(mirror: &Mirror, request: Request) -> Response {
         Ok(Uploaded::Elsewhere(info)) => informed(StatusCode::CONFLICT, &info),
         Err(Refused::Failure(failure)) => failed(&failure),
         Err(Refused::Malformed) => text(StatusCode::BAD_REQUEST, "the body is not an upload, or ends before its first package does"),
+        Err(Refused::Slow) => text(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
         Err(Refused::Unproven) => text(StatusCode::UNPROCESSABLE_ENTITY, "a proof does not lead to the checkpoint"),
         Err(Refused::NoManifest(problem)) => later(&format!("a manifest that an entry claims cannot be had: {problem}")),
     }

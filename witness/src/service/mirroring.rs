@@ -1,11 +1,13 @@
 //! What a mirror needs of a witness's state: the checkpoints whose entries it waits for, and its word that it has them.
 
+use std::io;
 use std::sync::Arc;
 
 use store::Swap;
 use tracing::error;
 
 use super::{Failure, Slot, Watched, Witness};
+use crate::logs::id;
 use crate::{Known, Refusal};
 
 /// Checkpoints whose entries may still be uploaded after a newer one has come.
@@ -16,14 +18,7 @@ impl Witness {
     pub(crate) async fn pending(self: &Arc<Self>, origin: &str) -> Result<Vec<Known>, Failure> {
         let watched = self.logs.get(origin).ok_or(Refusal::UnknownLog)?;
         self.with_slot(watched, |witness, watched, slot| {
-            let stored = witness.load(watched, slot).map_err(|_| Failure::NotSaved)?;
-            if let Some(hold) = stored.hold.clone() {
-                return Err(Refusal::Held(hold).into());
-            }
-            let newest = stored.known.clone();
-            if let Some(hold) = slot.hold.clone() {
-                return Err(Refusal::Held(hold).into());
-            }
+            let newest = witness.unheld(watched, slot)?;
             if let Some(newest) = newest {
                 slot.wait_for(newest);
             }
@@ -61,10 +56,19 @@ impl Witness {
         Ok(self.states.vouched(&watched.id).map_err(|problem| not_read(watched, &problem))?.0)
     }
 
-    /// The size that was vouched for last; 0 if none was.
-    pub(crate) fn vouched_size(&self, origin: &str) -> Result<u64, Failure> {
-        let watched = self.logs.get(origin).ok_or(Refusal::UnknownLog)?;
-        Ok(self.vouched(watched)?.map_or(0, |known| known.tree().size))
+    /// The size that was vouched for last, as it reads now; 0 if none was. Blocks.
+    pub(crate) fn vouched_size(&self, origin: &str) -> io::Result<u64> {
+        Ok(self.states.seen_vouched(&id(origin))?.map_or(0, |known| known.tree().size))
+    }
+
+    /// The newest checkpoint, unless the log is held: then nothing is signed for it.
+    fn unheld(&self, watched: &Watched, slot: &mut Slot) -> Result<Option<Known>, Failure> {
+        let outside = slot.hold.clone();
+        let stored = self.load(watched, slot).map_err(|_| Failure::NotSaved)?;
+        match outside.or_else(|| stored.hold.clone()) {
+            Some(hold) => Err(Refusal::Held(hold).into()),
+            None => Ok(stored.known.clone()),
+        }
     }
 }
 
@@ -80,7 +84,7 @@ impl Slot {
     }
 }
 
-fn not_read(watched: &Watched, problem: &std::io::Error) -> Failure {
+fn not_read(watched: &Watched, problem: &io::Error) -> Failure {
     error!(origin = watched.log.origin, %problem, "what was vouched for could not be read");
     Failure::NotSaved
 }
