@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex};
 use store::disk::{Disk, Fate, Recorder};
 use store::{Call, Directory, Memory, Store};
 use support::upload::{Filled, Sending, add, info, lines, opened, pending};
-use support::times;
+use support::{NAME, NOW, advance, key, times};
 use tally_witness::mirror::copy::{Copy, Piece};
 use tally_witness::mirror::{Refused, Uploaded};
-use tally_witness::Failure;
+use tally_witness::{Failure, Hold, Refusal};
 use tlog::mirror::Span;
-use tlog::{SubtreeProof, Tree};
+use tlog::{ConsistencyProof, KeyKind, SubtreeProof, Tree, cosignature};
 
 const COUNT: usize = 900;
 
@@ -76,6 +76,28 @@ async fn nor_if_another_upload_has_taken_the_copy_further_meanwhile() {
     assert_eq!(add(&mirror, log.body(0, 600, 2).0).await, Ok(Uploaded::Partly(info(600, 512))));
     slower.send(&body[ends[1]..]).await;
     assert_eq!(slower.answer().await, Ok(Uploaded::Elsewhere(info(600, 512))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_signed_for_a_log_that_was_held_while_its_entries_came_in() {
+    let log = Filled::new(COUNT, usize::MAX);
+    let store = memory();
+    let mirror = opened(&log, &store);
+    pending(&mirror, &log, 0, 600).await;
+    let (body, ends) = log.body(0, 600, 9);
+    let sending = Sending::start(&mirror);
+    sending.send(&body[..ends[0]]).await;
+    // Asked for: so the head was judged, and the log was not held then.
+    sending.send(&body[ends[0]..ends[1]]).await;
+    let mut own = log.log.signed(COUNT);
+    own.note.lines.push(cosignature::cosign(&key(NAME, KeyKind::CosignatureV1, 100), &own.checkpoint, NOW).unwrap());
+    let is_held = |failure: &Failure| matches!(failure, Failure::Refused(Refusal::Held(Hold::OwnNewer(_))));
+    let held = advance(mirror.witness(), &support::add(0, ConsistencyProof(Vec::new()), own.note)).await;
+    assert!(held.as_ref().is_err_and(is_held), "{held:?}");
+    sending.send(&body[ends[1]..]).await;
+    let answer = sending.answer().await;
+    assert!(matches!(&answer, Err(Refused::Failure(failure)) if is_held(failure)), "{answer:?}");
+    assert_eq!(store.get(&format!("state/{}/vouched", log.log.id())).unwrap(), None);
 }
 
 #[test]

@@ -32,9 +32,15 @@ impl Witness {
     pub(crate) async fn vouch(self: &Arc<Self>, origin: &str, known: Known) -> Result<Option<String>, Failure> {
         let watched = self.logs.get(origin).ok_or(Refusal::UnknownLog)?;
         self.with_slot(watched, move |witness, watched, slot| {
+            // While the entries came in, something may have shown that the state is not the newest.
+            witness.unheld(watched, slot)?;
             let (before, raw) = witness.states.vouched(&watched.id).map_err(|problem| not_read(watched, &problem))?;
             if before.as_ref().is_some_and(|before| before.tree().size > known.tree().size) {
                 return Ok(None);
+            }
+            if before.as_ref().is_some_and(|before| before.tree().size == known.tree().size && before.tree() != known.tree()) {
+                error!(origin = watched.log.origin, "the word was given for another tree of this size; nothing was signed");
+                return Err(Failure::NotSaved);
             }
             // Two uploads of one tree may end in either order; time does not go back.
             let next = before.clone().filter(|before| before.tree() == known.tree() && before.time > known.time).unwrap_or(known);
