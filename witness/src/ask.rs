@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use client::FetchError;
 use tlog::SignedCheckpoint;
+use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
 use crate::{Log, Witness, feed};
@@ -17,19 +18,21 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Asks until every log with addresses has had an answer.
 pub async fn ask_all(witness: Arc<Witness>) {
+    let places = Arc::new(Semaphore::new(feed::PARALLEL));
     let mut tasks = tokio::task::JoinSet::new();
     for log in witness.unasked() {
-        tasks.spawn(ask(Arc::clone(&witness), log));
+        tasks.spawn(ask(Arc::clone(&witness), log, Arc::clone(&places)));
     }
     while tasks.join_next().await.is_some() {}
 }
 
-async fn ask(witness: Arc<Witness>, log: Log) {
+async fn ask(witness: Arc<Witness>, log: Log, places: Arc<Semaphore>) {
     let mut pause = PAUSE;
     loop {
         let mut answered = false;
         // All of them, each time: one that is behind or hides our line must not answer for the others.
         for url in &log.urls {
+            let _place = places.acquire().await;
             answered |= ask_one(&witness, &log, url).await;
         }
         if answered {

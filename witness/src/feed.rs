@@ -11,31 +11,35 @@ use client::log::LogClient;
 use tlog::plan::ConsistencyPlan;
 use tlog::witness::AddCheckpoint;
 use tlog::{ConsistencyProof, SignedCheckpoint};
+use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
 use crate::{Failure, Log, Refusal, Witness};
 
 /// How long one answer of a log may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// How long one log may take in all: a slow one holds up nobody else.
+/// How long one log's address may take in all: a slow one holds up others no longer.
 const LONGEST: Duration = Duration::from_secs(300);
 /// Logs that are asked at a time.
-const PARALLEL: usize = 16;
+pub(crate) const PARALLEL: usize = 16;
 /// The origin of Go's checksum databases, whose paths are their own.
 pub const CHECKSUM_DATABASE: &str = "go.sum database tree";
 const DAY: u64 = 24 * 60 * 60;
 
 /// Feeds every log that has an address, for ever: each at this interval, or more rarely where its `qpd` says so.
 pub async fn feed_for_ever(witness: Arc<Witness>, every: Duration) {
+    let places = Arc::new(Semaphore::new(PARALLEL));
     let mut tasks = tokio::task::JoinSet::new();
     let logs: Vec<Log> = witness.logs().filter(|log| !log.urls.is_empty()).cloned().collect();
     for log in logs {
-        let witness = Arc::clone(&witness);
+        let (witness, places) = (Arc::clone(&witness), Arc::clone(&places));
         tasks.spawn(async move {
             let pause = every.max(Duration::from_secs(DAY / u64::from(log.queries_per_day)));
             loop {
+                let place = places.acquire().await;
                 // What went wrong has been said; the next round tries again.
                 let _ = feed(&witness, &log).await;
+                drop(place);
                 tokio::time::sleep(pause).await;
             }
         });
@@ -45,7 +49,7 @@ pub async fn feed_for_ever(witness: Arc<Witness>, every: Duration) {
 
 /// Feeds every log that has an address once; returns those that were not cosigned.
 pub async fn feed_once(witness: &Arc<Witness>) -> Vec<String> {
-    let places = Arc::new(tokio::sync::Semaphore::new(PARALLEL));
+    let places = Arc::new(Semaphore::new(PARALLEL));
     let mut tasks = tokio::task::JoinSet::new();
     let logs: Vec<Log> = witness.logs().filter(|log| !log.urls.is_empty()).cloned().collect();
     for log in logs {
