@@ -76,6 +76,9 @@ pub struct Subject {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Digests {
+    /// Only for apk: SHA-256 of the compressed control member, which names the data and survives signing again.
+    #[serde(rename = "apkControlSha256", default, with = "json::hash_option", skip_serializing_if = "Option::is_none")]
+    pub apk_control: Option<Hash>,
     /// Only for rpm: SHA-256 of the immutable header, which survives signing again.
     #[serde(rename = "rpmHeaderSha256", default, with = "json::hash_option", skip_serializing_if = "Option::is_none")]
     pub rpm_header: Option<Hash>,
@@ -85,6 +88,14 @@ pub struct Digests {
     /// SHA-256 of the package file; of the roles text; of the repository's index; of the canonical predicate otherwise.
     #[serde(with = "json::hash")]
     pub sha256: Hash,
+}
+
+impl Digests {
+    /// What survives signing again, where the format has it: which package it is, in whichever file.
+    #[must_use]
+    pub fn content(&self) -> Option<Hash> {
+        self.rpm_header.or(self.apk_control)
+    }
 }
 
 /// One statement.
@@ -142,7 +153,7 @@ impl Subject {
     /// A subject with nothing but its SHA-256.
     #[must_use]
     pub fn new(name: String, sha256: Hash) -> Self {
-        Self { digest: Digests { rpm_header: None, rpm_payload: None, sha256 }, name }
+        Self { digest: Digests { apk_control: None, rpm_header: None, rpm_payload: None, sha256 }, name }
     }
 
     /// A subject that is a package file.
@@ -151,6 +162,9 @@ impl Subject {
         let is_rpm = purl.kind() == "rpm";
         if is_rpm != self.digest.rpm_header.is_some() || is_rpm != self.digest.rpm_payload.is_some() {
             return Err(StatementError::BadSubject("header and payload digests belong to rpm packages, and only to them"));
+        }
+        if (purl.kind() == "apk") != self.digest.apk_control.is_some() {
+            return Err(StatementError::BadSubject("the control member's digest belongs to apk packages, and only to them"));
         }
         Ok(())
     }

@@ -172,6 +172,18 @@ fn rpm_packages_carry_three_digests() {
 }
 
 #[test]
+fn apk_packages_carry_two_digests() {
+    let mut statement = claim("pkg:apk/alpine/x@1-r0?arch=x86_64", "x.apk", "m");
+    assert!(statement.check().is_err());
+    statement.subject.digest.apk_control = Some(hash("c"));
+    assert_eq!(Statement::parse(&statement.encode()).as_ref(), Ok(&statement));
+    let mut other = claim("pkg:deb/debian/x@1?arch=amd64", "x.deb", "m");
+    assert!(other.check().is_ok());
+    other.subject.digest.apk_control = Some(hash("c"));
+    assert!(other.check().is_err());
+}
+
+#[test]
 fn own_affairs_have_their_own_subject() {
     for statement in all().into_iter().filter(|statement| statement.subject.name.starts_with("tallystick:")) {
         let mut other = statement.clone();

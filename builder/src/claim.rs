@@ -97,6 +97,7 @@ pub fn statement(purl: &Purl, file: &PackageFile, predicate: Predicate) -> Resul
     let mut statement = Statement::about_package(purl, file.sha256, predicate);
     let digests = &mut statement.subject.digest;
     (digests.rpm_header, digests.rpm_payload) = file.rpm.unzip();
+    digests.apk_control = file.apk;
     statement.check().map_err(|error| ClaimError::Statement(error.to_string()))?;
     Ok(statement)
 }

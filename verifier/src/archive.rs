@@ -57,8 +57,8 @@ pub struct Archive {
     pub branch: Option<String>,
     /// SHA-256 of the package file.
     pub sha256: Hash,
-    /// For rpm, SHA-256 of the immutable header: the same after signing again.
-    pub rpm_header: Option<Hash>,
+    /// SHA-256 of what survives signing again: for rpm of the immutable header, for apk of the control member.
+    pub content: Option<Hash>,
     /// The source package that it names, with the version; `None` where it names none, or was not read.
     pub source: Option<(String, String)>,
     /// What it would install; `None` where only the digest is known.
@@ -95,14 +95,13 @@ impl Archive {
     #[must_use]
     pub fn listed(format: Format, identity: Identity, sha256: Hash) -> Self {
         let Identity { name, version, architecture } = identity;
-        Self { format, name, version, architecture, epoch: 0, branch: None, sha256, rpm_header: None, source: None, manifest: None }
+        Self { format, name, version, architecture, epoch: 0, branch: None, sha256, content: None, source: None, manifest: None }
     }
 
-    /// What it is, in one line: name, epoch and version, architecture.
+    /// What it is, in one line.
     #[must_use]
     pub fn identity(&self) -> String {
-        let epoch = if self.epoch == 0 { String::new() } else { format!("{}:", self.epoch) };
-        format!("{} {epoch}{} {}", self.name, self.version, self.architecture)
+        identity(&self.name, self.epoch, &self.version, &self.architecture)
     }
 
     /// The package URL under which it may be attested in a namespace.
@@ -123,6 +122,13 @@ impl Archive {
         let (name, version) = self.source.as_ref()?;
         purl.source(name, version).ok()
     }
+}
+
+/// A package in one line: name, epoch and version, architecture.
+#[must_use]
+pub fn identity(name: &str, epoch: u32, version: &str, architecture: &str) -> String {
+    let epoch = if epoch == 0 { String::new() } else { format!("{epoch}:") };
+    format!("{name} {epoch}{version} {architecture}")
 }
 
 impl Display for Archive {
@@ -148,7 +154,7 @@ impl From<rpm::RpmPackage> for Archive {
     fn from(package: rpm::RpmPackage) -> Self {
         let rpm::Identity { name, epoch, version, architecture } = package.identity;
         let listed = Self::listed(Format::Rpm, Identity { name, version, architecture }, package.sha256);
-        Self { epoch, rpm_header: Some(package.header), source: package.source, manifest: Some(package.manifest), ..listed }
+        Self { epoch, content: Some(package.header), source: package.source, manifest: Some(package.manifest), ..listed }
     }
 }
 
@@ -162,6 +168,6 @@ impl From<alpm::AlpmPackage> for Archive {
 impl From<apk::ApkPackage> for Archive {
     fn from(package: apk::ApkPackage) -> Self {
         let listed = Self::listed(Format::Apk, package.identity, package.sha256);
-        Self { source: package.source, manifest: Some(package.manifest), ..listed }
+        Self { content: Some(package.control), source: package.source, manifest: Some(package.manifest), ..listed }
     }
 }

@@ -86,12 +86,11 @@ impl Subject {
         subject
     }
 
-    /// The same for a package file at hand: only claims about its digest count, and for rpm those about the same package with other
-    /// signatures.
+    /// The same for a package file at hand: only claims about its digest count, and those about the same package with other signatures.
     #[must_use]
     pub fn of_file(archive: &Archive, purls: &[Purl], sources: &Sources<'_>) -> Self {
-        let (package, header) = (archive.sha256, archive.rpm_header);
-        let is_same = |claims: &PackageClaims| claims.package == package || (header.is_some() && claims.rpm_header == header);
+        let (package, content) = (archive.sha256, archive.content);
+        let is_same = |claims: &PackageClaims| claims.package == package || (content.is_some() && claims.content == content);
         let claims = |purl: &Purl| -> Vec<PackageClaims> { sources.knowledge.claims(purl).into_iter().filter(is_same).collect() };
         let found = purls.iter().map(|purl| (purl.clone(), claims(purl))).find(|(_, claims)| !claims.is_empty());
         let (purl, claims) = found.map_or_else(|| (purls.first().cloned(), Vec::new()), |(purl, claims)| (Some(purl), claims));
@@ -106,7 +105,7 @@ impl Subject {
     /// Of an rpm package it is known exactly which one is installed: claims about others of its name do not count.
     fn keep_header(&mut self, header: Hash) {
         let others = self.claims.len();
-        self.claims.retain(|claims| claims.rpm_header == Some(header));
+        self.claims.retain(|claims| claims.content == Some(header));
         if self.claims.is_empty() && others > 0 {
             let why = format!("what the log knows of this name and version are other packages; the installed one has the header {header}");
             self.findings.push(Finding::new(Kind::Unattested, why).of(&self.label));

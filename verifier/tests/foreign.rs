@@ -59,7 +59,19 @@ fn an_rpm_root() {
     try_all(&world, &root, RPM_CASES);
     try_all(&world, &root, SQLITE_CASES);
     masks_and_ghosts_are_told(&world, &root);
+    ghosts_own_nothing(&world, &root);
     expected_packages(&world, &root);
+}
+
+/// What a package calls a ghost was put there by others, and vouches for nothing that leads to it.
+fn ghosts_own_nothing(world: &World, base: &Path) {
+    let copy = tempfile::tempdir().unwrap();
+    sh(base, &format!("cp -a . {}", copy.path().display()));
+    sh(copy.path(), "mkdir -p var/log/sample; printf '#!/bin/sh\\n' >var/log/sample/log; chmod 755 var/log/sample/log");
+    sh(copy.path(), "ln -s /var/log/sample/log usr/bin/evil; cp -p var/log/sample/log usr/lib/sample/ghost-link");
+    let outcome = world.tally(&["verify", "--all", "--unowned", "--json", "--root", copy.path().to_str().unwrap()]);
+    let found = outcome.findings(false);
+    assert_eq!((outcome.status, found), (2, vec!["unowned /usr/bin/evil".to_owned(), "unowned /usr/lib/sample/ghost-link".to_owned()]));
 }
 
 const MASKED: &str = "noverify /usr/lib/sample/cache";
@@ -203,13 +215,13 @@ fn an_apk_root() {
     let root = dir.path().join("root");
     let mut world = cases::world();
     // The same version of another branch is another package.
-    world.claim("builder-1", &purl("v3.19"), &package.manifest);
-    world.claim("builder-2", &purl("v3.19"), &package.manifest);
+    world.claim_apk("builder-1", &purl("v3.19"), &package);
+    world.claim_apk("builder-2", &purl("v3.19"), &package);
     world.fill_cache(world.head());
     let outcome = world.verify(&root);
     assert_eq!((outcome.status, outcome.findings(false)), (2, vec!["unattested sample 1.0-r2 x86_64".to_owned()]), "{outcome:?}");
     for builder in ["builder-1", "builder-2"] {
-        world.claim(builder, &purl("v3.20"), &package.manifest);
+        world.claim_apk(builder, &purl("v3.20"), &package);
     }
     world.fill_cache(world.head());
     let outcome = world.verify(&root);

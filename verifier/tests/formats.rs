@@ -44,6 +44,7 @@ fn attest(world: &mut World, file: &Path, purl: &str) -> (Purl, Manifest) {
         statement.subject.digest.rpm_header = Some(package.header);
         statement.subject.digest.rpm_payload = Some(package.payload);
     }
+    statement.subject.digest.apk_control = archive.content.filter(|_| purl.kind() == "apk");
     for builder in ["builder-1", "builder-2"] {
         world.say(builder, &statement);
     }
@@ -88,12 +89,16 @@ fn pacman_packages() {
 /// Where this runs no branch is known, since it is no Alpine.
 #[test]
 fn apk_packages() {
-    tried(
-        "build-apk.py",
-        "pkg:apk/alpine/sample@1.0-r2?arch=x86_64",
-        "good.apk",
-        "unsigned.apk",
-        "other-data.apk",
-        "pkg:apk/alpine/sample",
-    );
+    tried("build-apk.py", "pkg:apk/alpine/sample@1.0-r2?arch=x86_64", "good.apk", "empty.apk", "other-data.apk", "pkg:apk/alpine/sample");
+}
+
+#[test]
+fn an_apk_package_that_was_signed_again() {
+    let mut world = world();
+    let packages = built(&world, "build-apk.py");
+    attest(&mut world, &packages.join("good.apk"), "pkg:apk/alpine/sample@1.0-r2?arch=x86_64");
+    for other in ["signed-again.apk", "unsigned.apk"] {
+        let outcome = check(&world, &packages.join(other));
+        assert_eq!((outcome.status, outcome.findings(false)), (0, Vec::new()), "{other}: {outcome:?}");
+    }
 }

@@ -5,7 +5,6 @@ use tlog::{Hash, VerifierKey};
 use super::Leaf;
 use crate::predicate::{PackageFiles, Predicate};
 use crate::purl::Purl;
-use crate::statement::Digests;
 
 /// A builder that made a claim, and in which entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +42,8 @@ pub enum ClaimVerdict {
 pub struct PackageClaims {
     /// SHA-256 of the package file.
     pub package: Hash,
-    /// For rpm packages, SHA-256 of the immutable header: the same package may be claimed under several, signed differently.
-    pub rpm_header: Option<Hash>,
+    /// For rpm and apk packages, what survives signing again: the same package may be claimed under several files.
+    pub content: Option<Hash>,
     /// The claims, the one with most builders first (then the earlier entry). One that only contradictory builders made
     /// has no attesters left, and is still a claim.
     pub claims: Vec<Claim>,
@@ -75,8 +74,8 @@ impl PackageClaims {
         self.claims.iter().filter(move |claim| claim.attesters.len() >= k.max(1))
     }
 
-    fn new(package: Hash, rpm_header: Option<Hash>) -> Self {
-        Self { package, rpm_header, claims: Vec::new(), contradictory: Vec::new() }
+    fn new(package: Hash, content: Option<Hash>) -> Self {
+        Self { package, content, claims: Vec::new(), contradictory: Vec::new() }
     }
 
     fn add(&mut self, files: &PackageFiles, leaf: &Leaf) {
@@ -132,10 +131,11 @@ pub fn claims_for(purl: &Purl, standing: &[Leaf]) -> Vec<PackageClaims> {
     let mut groups: Vec<PackageClaims> = Vec::new();
     for leaf in standing.iter().filter(|leaf| leaf.statement.subject.name == name) {
         let Predicate::PackageFiles(files) = &leaf.statement.predicate else { continue };
-        let Digests { sha256: package, rpm_header, .. } = leaf.statement.subject.digest;
-        let is_same = |group: &PackageClaims| (group.package, group.rpm_header) == (package, rpm_header);
+        let digest = &leaf.statement.subject.digest;
+        let (package, content) = (digest.sha256, digest.content());
+        let is_same = |group: &PackageClaims| (group.package, group.content) == (package, content);
         if !groups.iter().any(is_same) {
-            groups.push(PackageClaims::new(package, rpm_header));
+            groups.push(PackageClaims::new(package, content));
         }
         groups.iter_mut().filter(|group| is_same(group)).for_each(|group| group.add(files, leaf));
     }

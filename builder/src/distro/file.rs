@@ -7,8 +7,10 @@ use attest::purl::PurlError;
 use attest::{Manifest, Purl};
 use package::alpm::AlpmPackage;
 use package::apk::ApkPackage;
+use package::control::Control;
 use package::deb::{DebPackage, Limits};
 use package::rpm::RpmPackage;
+use package::tarball::Identity;
 use package::{alpm, rpm};
 use tlog::Hash;
 
@@ -36,6 +38,8 @@ pub struct PackageFile {
     pub size: u64,
     /// For rpm: SHA-256 of header and payload.
     pub rpm: Option<(Hash, Hash)>,
+    /// For apk: SHA-256 of the control member.
+    pub apk: Option<Hash>,
     /// Name and version of its source package, where it names one.
     pub source: Option<(String, String)>,
     /// What it would install.
@@ -59,6 +63,11 @@ impl PackageFile {
         }
     }
 
+    fn new(format: Format, identity: Identity, (sha256, size): (Hash, u64), manifest: Manifest) -> Self {
+        let Identity { name, version, architecture } = identity;
+        Self { format, name, version, architecture, epoch: 0, branch: None, sha256, size, rpm: None, apk: None, source: None, manifest }
+    }
+
     /// Its package URL in a namespace.
     ///
     /// # Errors
@@ -76,36 +85,30 @@ impl PackageFile {
 
 impl From<DebPackage> for PackageFile {
     fn from(deb: DebPackage) -> Self {
-        let control = deb.control;
-        let source = Some((control.source, control.source_version));
-        let (name, version, architecture) = (control.name, control.version, control.architecture);
-        let (format, sha256, size, manifest) = (Format::Deb, deb.sha256, deb.size, deb.manifest);
-        Self { format, name, version, architecture, epoch: 0, branch: None, sha256, size, rpm: None, source, manifest }
+        let Control { name, version, architecture, source, source_version, .. } = deb.control;
+        let new = Self::new(Format::Deb, Identity { name, version, architecture }, (deb.sha256, deb.size), deb.manifest);
+        Self { source: Some((source, source_version)), ..new }
     }
 }
 
 impl From<RpmPackage> for PackageFile {
     fn from(package: RpmPackage) -> Self {
         let rpm::Identity { name, epoch, version, architecture } = package.identity;
-        let (sha256, size, rpm, manifest) = (package.sha256, package.size, Some((package.header, package.payload)), package.manifest);
-        Self { format: Format::Rpm, name, version, architecture, epoch, branch: None, sha256, size, rpm, source: package.source, manifest }
+        let new = Self::new(Format::Rpm, Identity { name, version, architecture }, (package.sha256, package.size), package.manifest);
+        Self { epoch, rpm: Some((package.header, package.payload)), source: package.source, ..new }
     }
 }
 
 impl From<AlpmPackage> for PackageFile {
     fn from(package: AlpmPackage) -> Self {
-        let identity = package.identity;
-        let (name, version, architecture) = (identity.name, identity.version, identity.architecture);
-        let (format, sha256, size, manifest) = (Format::Alpm, package.sha256, package.size, package.manifest);
-        Self { format, name, version, architecture, epoch: 0, branch: None, sha256, size, rpm: None, source: package.source, manifest }
+        let new = Self::new(Format::Alpm, package.identity, (package.sha256, package.size), package.manifest);
+        Self { source: package.source, ..new }
     }
 }
 
 impl From<ApkPackage> for PackageFile {
     fn from(package: ApkPackage) -> Self {
-        let identity = package.identity;
-        let (name, version, architecture) = (identity.name, identity.version, identity.architecture);
-        let (format, sha256, size, manifest) = (Format::Apk, package.sha256, package.size, package.manifest);
-        Self { format, name, version, architecture, epoch: 0, branch: None, sha256, size, rpm: None, source: package.source, manifest }
+        let new = Self::new(Format::Apk, package.identity, (package.sha256, package.size), package.manifest);
+        Self { apk: Some(package.control), source: package.source, ..new }
     }
 }

@@ -114,6 +114,18 @@ pub const RPM_CASES: &[Case] = &[
     case("configuration outside /etc edited", "echo x >>usr/share/sample/settings", &["modified /usr/share/sample/settings"], 1),
     case("masked file edited", "echo x >>usr/lib/sample/cache", &[], 0),
     case("masked file setuid", "chmod u+s usr/lib/sample/cache", &["mode /usr/lib/sample/cache"], 1),
+    case(
+        "masked file edited and setuid",
+        "echo x >>usr/lib/sample/cache; chmod u+s usr/lib/sample/cache",
+        &["mode /usr/lib/sample/cache"],
+        1,
+    ),
+    case(
+        "masked file edited, a capability",
+        "echo x >>usr/lib/sample/cache; setcap cap_sys_admin+ep usr/lib/sample/cache",
+        &["capability /usr/lib/sample/cache"],
+        1,
+    ),
     case("ghosts filled", "mkdir -p var/log/sample run/sample; echo x >var/log/sample/log; echo x >run/sample/state", &[], 0),
     case(
         "ghost setuid",

@@ -120,6 +120,15 @@ impl World {
         self.say(who, &Statement::about_package(purl, *manifest.package(), claim)).0
     }
 
+    /// The same for an apk package, with the digest that survives signing again.
+    pub fn claim_apk(&mut self, who: &str, purl: &Purl, apk: &package::apk::ApkPackage) -> u64 {
+        let claim = Predicate::PackageFiles(PackageFiles::of(&apk.manifest));
+        self.manifests.push(apk.manifest.clone());
+        let mut statement = Statement::about_package(purl, apk.sha256, claim);
+        statement.subject.digest.apk_control = Some(apk.control);
+        self.say(who, &statement).0
+    }
+
     /// The same for an rpm package, with the digests that survive signing again.
     pub fn claim_rpm(&mut self, who: &str, purl: &Purl, rpm: &package::rpm::RpmPackage) -> u64 {
         let claim = Predicate::PackageFiles(PackageFiles::of(&rpm.manifest));
