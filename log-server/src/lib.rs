@@ -10,6 +10,7 @@ pub mod cli;
 pub mod clock;
 pub mod collect;
 pub mod config;
+mod connections;
 mod descriptors;
 pub mod entries;
 pub mod frozen;

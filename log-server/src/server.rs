@@ -11,7 +11,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use attest::Judge;
 use client::cli::Advice;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use store::{Directory, Lock, Store};
 use tlog::Policy;
@@ -20,9 +19,10 @@ use tokio::sync::Semaphore;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
+use crate::connections::{Limits, accept};
 use crate::frozen::{self, Frozen};
 use crate::gate::{Gate, OpenGate};
-use crate::http::{App, Door, Front, MEMORY_KIB};
+use crate::http::{App, Door, Intake, LOOKUPS, Uploads};
 use crate::keys::LogKeys;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
@@ -53,13 +53,26 @@ pub struct Config {
     pub clock: Arc<dyn Clock>,
     /// Longest time for a request's headers, and for a connection's next request.
     pub header_time: Duration,
+    /// Longest time in which a client may take in nothing of what is sent to it.
+    pub unread_time: Duration,
+    /// How large bodies are taken in.
+    pub uploads: Uploads,
 }
 
 impl Config {
     /// With the machine's clock.
     #[must_use]
     pub fn new(dir: PathBuf, listen: &str, policy: Policy) -> Self {
-        Self { dir, listen: listen.to_owned(), policy, roles: None, clock: Arc::new(SystemClock), header_time: HEADER_TIME }
+        Self {
+            dir,
+            listen: listen.to_owned(),
+            policy,
+            roles: None,
+            clock: Arc::new(SystemClock),
+            header_time: HEADER_TIME,
+            unread_time: UNREAD_TIME,
+            uploads: Uploads::default(),
+        }
     }
 }
 
@@ -97,7 +110,7 @@ pub async fn build(config: Config) -> anyhow::Result<(Server, SocketAddr)> {
     let quorum = quorum(&config.policy, &settings)?;
     let listener = client::cli::listen(&config.listen).await?;
     let address = listener.local_addr().context("reading the bound address")?;
-    let limits = Limits { connections: settings.connections, header_time: config.header_time };
+    let limits = Limits { connections: settings.connections, header_time: config.header_time, unread_time: config.unread_time };
     let policy = config.policy.clone();
     let scrub_of = (config.dir.clone(), ledger.keys().verifier_keys().to_vec(), config.clock.clone());
     let opened = Opened { config, settings: settings.clone(), ledger, quorum, frozen };
@@ -149,13 +162,6 @@ impl Reloader {
 
 /// What answers, where another policy is laid down, and what sequences.
 type Running = (Arc<App>, Reload, Box<dyn FnOnce() + Send>);
-
-/// What a connection may take.
-#[derive(Clone, Copy)]
-struct Limits {
-    connections: usize,
-    header_time: Duration,
-}
 
 impl Opened {
     fn open_door(self) -> Running {
@@ -212,7 +218,8 @@ impl Opened {
         let app = App {
             shared: shared.clone(),
             buffers: Arc::default(),
-            memory: Arc::new(Semaphore::new(MEMORY_KIB)),
+            intake: Intake::new(config.uploads),
+            lookups: Arc::new(Semaphore::new(LOOKUPS)),
             batches: Semaphore::new(thread::available_parallelism().map_or(1, NonZero::get)),
             store,
             scrub: Arc::new(Board::open(&config.dir.join(layout::DAMAGED), metrics.scrub.clone())),
@@ -275,34 +282,6 @@ impl Server {
         });
         ended.await.ok();
         Ok(())
-    }
-}
-
-/// Accepts connections, a limited number at a time. An error of one connection ends that connection.
-async fn accept(listener: &TcpListener, app: &Arc<App>, limits: Limits, graceful: &GracefulShutdown) {
-    let service = Front::new(app.clone());
-    let places = Arc::new(Semaphore::new(limits.connections));
-    let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(limits.header_time).max_buf_size(MAX_HEADERS).keep_alive(true);
-    loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
-        let (stream, _) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Out of descriptors, most likely: others must end before this can go on.
-                tracing::warn!("accepting a connection: {error}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let _ = stream.set_nodelay(true);
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service.clone()));
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!("connection: {error}");
-            }
-            drop(place);
-        });
     }
 }
 
@@ -404,5 +383,5 @@ const DRAIN: Duration = Duration::from_secs(20);
 const READY_TIME: Duration = Duration::from_secs(30);
 /// Longest time for a request's headers, and for a connection to be idle: as long as clients are used to.
 const HEADER_TIME: Duration = Duration::from_secs(60);
-/// Largest request head in bytes.
-const MAX_HEADERS: usize = 64 << 10;
+/// Longest time for a client to read nothing.
+const UNREAD_TIME: Duration = Duration::from_secs(60);

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::buffers::Lent;
 use super::entries::{Place, Standing, admit, place};
+use super::intake::Taken;
 use super::{App, Problem, body, reads};
 use crate::prover;
 
@@ -40,9 +41,7 @@ pub async fn submit(State(app): State<Arc<App>>, request: Request<Body>) -> Resu
     app.desk()?;
     app.accepting()?;
     let wait = body::wait(request.uri().query())?;
-    let length = body::length(&request);
-    let _memory = body::reserve(&app.memory, length, MAX_BODY).await?;
-    let body = body::read(request, MAX_BODY, body::LARGE_TIME).await?;
+    let Taken { bytes: body, memory: _memory } = app.intake.read(request, MAX_BODY).await?;
     let deadline = Instant::now() + wait;
     let (shared, lines) = (app.clone(), split(&body)?);
     let standings = in_turn(&app, move || admit_all(&shared, &body, &lines)).await?;

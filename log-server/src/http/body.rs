@@ -2,23 +2,18 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::HttpBody;
 use axum::http::Request;
 use axum::http::header;
 use bytes::{Bytes, BytesMut};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Problem;
 
-/// The body, of at most `limit` bytes, if it comes within `time`.
+/// The body, of at most `limit` bytes, if it comes within `time`. For small ones: those that may be large go through `intake`.
 pub async fn read<B: HttpBody<Data = Bytes> + Unpin>(request: Request<B>, limit: usize, time: Duration) -> Result<Bytes, Problem> {
-    if length(&request).is_some_and(|length| length > limit) {
-        return Err(Problem::TooLarge(limit));
-    }
-    let expected = length(&request).unwrap_or(0);
+    let expected = announced(&request, limit)?;
     tokio::time::timeout(time, collect(request.into_body(), expected, limit)).await.map_err(|_| Problem::Slow)?
 }
 
@@ -27,29 +22,73 @@ pub fn length<B>(request: &Request<B>) -> Option<usize> {
     request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok())
 }
 
+/// The same, 0 if it says nothing; refused where it is more than `limit`.
+pub fn announced<B>(request: &Request<B>, limit: usize) -> Result<usize, Problem> {
+    let length = length(request).unwrap_or(0);
+    if length > limit { Err(Problem::TooLarge(limit)) } else { Ok(length) }
+}
+
 async fn collect<B: HttpBody<Data = Bytes> + Unpin>(mut body: B, expected: usize, limit: usize) -> Result<Bytes, Problem> {
-    let mut all = BytesMut::new();
-    let mut first = Bytes::new();
-    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+    let mut growing = Growing::new(expected, limit);
+    while let Some(chunk) = next(&mut body).await? {
+        growing.fits(&chunk)?;
+        growing.push(chunk);
+    }
+    Ok(growing.whole())
+}
+
+/// The next piece of a body.
+pub async fn next<B: HttpBody<Data = Bytes> + Unpin>(body: &mut B) -> Result<Option<Bytes>, Problem> {
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
         let frame = frame.map_err(|_| Problem::Malformed("the body was cut short".to_owned()))?;
         // What is no data is a trailer, and nobody reads those.
-        let Ok(chunk) = frame.into_data() else { continue };
-        if first.len() + all.len() + chunk.len() > limit {
-            return Err(Problem::TooLarge(limit));
+        if let Ok(chunk) = frame.into_data() {
+            return Ok(Some(chunk));
         }
-        // A body in one piece, as small ones are, is not copied.
-        if first.is_empty() && all.is_empty() {
-            first = chunk;
-            continue;
-        }
-        if all.is_empty() {
-            // As much as it says, and not twice as much after a few doublings; nothing is touched before it comes.
-            all.reserve(expected.max(first.len() + chunk.len()));
-        }
-        all.extend_from_slice(&std::mem::take(&mut first));
-        all.extend_from_slice(&chunk);
     }
-    Ok(if all.is_empty() { first } else { all.freeze() })
+    Ok(None)
+}
+
+/// A body while it comes. One in a single piece, as small ones are, is not copied.
+pub struct Growing {
+    first: Bytes,
+    all: BytesMut,
+    expected: usize,
+    limit: usize,
+}
+
+impl Growing {
+    /// Nothing yet, of a body that is announced as so long.
+    pub fn new(expected: usize, limit: usize) -> Self {
+        Self { first: Bytes::new(), all: BytesMut::new(), expected, limit }
+    }
+
+    /// The length with one more piece, if that is not too long.
+    pub fn fits(&self, chunk: &Bytes) -> Result<usize, Problem> {
+        let length = self.first.len() + self.all.len() + chunk.len();
+        if length > self.limit { Err(Problem::TooLarge(self.limit)) } else { Ok(length) }
+    }
+
+    /// Takes one more piece.
+    pub fn push(&mut self, chunk: Bytes) {
+        if self.first.is_empty() && self.all.is_empty() {
+            self.first = chunk;
+            return;
+        }
+        let more = self.first.len() + chunk.len();
+        if self.all.capacity() - self.all.len() < more {
+            // As much as is announced, but not much more than has come: whoever announces much may send nothing.
+            let ahead = self.expected.saturating_sub(self.all.len()).min(PREPARED.max(3 * self.all.len()));
+            self.all.reserve(ahead.max(more));
+        }
+        self.all.extend_from_slice(&std::mem::take(&mut self.first));
+        self.all.extend_from_slice(&chunk);
+    }
+
+    /// What has come.
+    pub fn whole(self) -> Bytes {
+        if self.all.is_empty() { self.first } else { self.all.freeze() }
+    }
 }
 
 /// `?wait=SECONDS`: default 30, at most 60.
@@ -60,29 +99,34 @@ pub fn wait(query: Option<&str>) -> Result<Duration, Problem> {
     if seconds > MAX_WAIT { Err(refuse()) } else { Ok(Duration::from_secs(seconds)) }
 }
 
-/// Takes the memory for a large body before it is read; held until the answer is made.
-pub async fn reserve(memory: &Arc<Semaphore>, length: Option<usize>, limit: usize) -> Result<OwnedSemaphorePermit, Problem> {
-    let kibibytes = u32::try_from(length.unwrap_or(limit).min(limit) / 1024 + 1).unwrap_or(u32::MAX);
-    let busy = || Problem::Unavailable("too many large requests at once".to_owned(), 5);
-    let permit = tokio::time::timeout(RESERVE_TIME, memory.clone().acquire_many_owned(kibibytes)).await.map_err(|_| busy())?;
-    permit.map_err(|_| busy())
-}
-
 /// Longest time for the body of an entry.
 pub const ENTRY_TIME: Duration = Duration::from_secs(20);
 /// Wait for publication where the request says nothing.
 pub const DEFAULT_WAIT: Duration = Duration::from_secs(30);
-/// Longest time for a manifest or a batch.
-pub const LARGE_TIME: Duration = Duration::from_secs(120);
-/// Memory for the bodies of large requests, in KiB: two of the largest manifests.
-pub const MEMORY_KIB: usize = 2 * (64 << 10) + 2;
 const MAX_WAIT: u64 = 60;
-/// Longest wait for memory.
-const RESERVE_TIME: Duration = Duration::from_secs(10);
+/// Bytes that are made ready for a body of which little has come.
+const PREPARED: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bodies_grow_with_what_comes() {
+        let mut growing = Growing::new(64 << 20, 64 << 20);
+        let pieces: u8 = 200;
+        for piece in 0..pieces {
+            let chunk = Bytes::from(vec![piece; 64 << 10]);
+            assert_eq!(growing.fits(&chunk), Ok((usize::from(piece) + 1) << 16));
+            growing.push(chunk);
+            assert!(growing.all.capacity() <= 4 * (PREPARED + growing.all.len()), "after {piece} pieces");
+        }
+        let whole = growing.whole();
+        assert_eq!(whole.len(), usize::from(pieces) << 16);
+        assert!(whole.chunks(64 << 10).zip(0..).all(|(chunk, piece)| chunk.first() == Some(&piece) && chunk.last() == Some(&piece)));
+        let unannounced = Growing::new(0, 2);
+        assert_eq!(unannounced.fits(&Bytes::from_static(b"abc")), Err(Problem::TooLarge(2)));
+    }
 
     #[test]
     fn waits_are_whole_seconds_up_to_a_minute() {

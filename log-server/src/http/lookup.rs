@@ -1,7 +1,11 @@
-//! `POST /lookup`: subject names and predicate types in, every matching leaf with its proof out.
+//! `POST /lookup`: subject names and predicate types in, every matching leaf with its proof out. An answer takes a thread until its
+//! client has read it, so there are a few of them at a time, and whoever does not read makes room for others.
 
 use std::collections::BTreeSet;
+use std::io;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -12,7 +16,9 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::stream;
 use serde::Serialize;
-use tokio::sync::mpsc;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{Instant, timeout};
 
 use super::{App, Problem, batch, body, reads};
 use crate::entries::Entries;
@@ -34,18 +40,67 @@ pub async fn lookup(State(app): State<Arc<App>>, request: Request<Body>) -> Resu
     let text = body::read(request, MAX_BODY, body::ENTRY_TIME).await?;
     let question = parse(&text)?;
     let view = app.shared.view().ok_or_else(|| Problem::Unavailable("nothing is published yet".to_owned(), 5))?;
-    let (sender, receiver) = mpsc::channel(8);
-    let found = {
-        let (desk, view) = (desk.clone(), view.clone());
-        tokio::task::spawn_blocking(move || candidates(&desk, &question, view.tree.size).map(|found| (question.terms, found)))
-    };
-    let (queries, candidates) = found.await.map_err(|_| Problem::Broken)??;
-    tokio::task::spawn_blocking(move || write(&app, &view, &queries, &candidates, &sender));
-    let chunks = stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) });
+    let (place, size) = (place(&app).await?, view.tree.size);
+    // The place is held by whoever works, also when the client is gone.
+    let found = tokio::task::spawn_blocking(move || candidates(&desk, &question, size).map(|found| (question.terms, found, place)));
+    let (queries, candidates, place) = found.await.map_err(|_| Problem::Broken)??;
+    let (sender, receiver) = mpsc::channel(PIECES);
+    let reader = Reader { parts: sender, runtime: Handle::current(), places: app.lookups.clone(), _place: place };
+    tokio::task::spawn_blocking(move || write(&app, &view, &queries, &candidates, &reader));
     let mut response = reads::typed("application/x-ndjson", "no-store", Vec::new());
-    *response.body_mut() = Body::from_stream(chunks);
+    *response.body_mut() = Body::from_stream(pieces(receiver));
     response.headers_mut().remove(axum::http::header::CONTENT_LENGTH);
     Ok(response)
+}
+
+/// A place among the lookups that are answered.
+async fn place(app: &App) -> Result<OwnedSemaphorePermit, Problem> {
+    let busy = || Problem::Unavailable("too many lookups at once".to_owned(), 5);
+    timeout(PLACE_TIME, app.lookups.clone().acquire_owned()).await.map_err(|_| busy())?.map_err(|_| busy())
+}
+
+/// A part of an answer on its way to the client.
+enum Part {
+    Piece(Bytes),
+    /// It is whole.
+    End,
+}
+
+/// Whoever reads an answer.
+struct Reader {
+    parts: mpsc::Sender<Part>,
+    runtime: Handle,
+    places: Arc<Semaphore>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Reader {
+    /// Hands a part over; nothing if nobody takes it. From a thread that may wait.
+    fn hand(&self, part: Part) -> Option<()> {
+        self.runtime.block_on(async {
+            let begun = Instant::now();
+            let mut sending = pin!(self.parts.send(part));
+            loop {
+                match timeout(STALL, &mut sending).await {
+                    Ok(sent) => return sent.ok(),
+                    Err(_) if begun.elapsed() >= READ_TIME || self.places.available_permits() == 0 => return None,
+                    Err(_) => {}
+                }
+            }
+        })
+    }
+}
+
+/// The body: what comes, up to its end. One without an end is an error, which cuts the connection and which the client so notices.
+fn pieces(parts: mpsc::Receiver<Part>) -> impl stream::Stream<Item = io::Result<Bytes>> {
+    stream::unfold(Some(parts), |parts| async move {
+        let mut parts = parts?;
+        match parts.recv().await {
+            Some(Part::Piece(piece)) => Some((Ok(piece), Some(parts))),
+            Some(Part::End) => None,
+            None => Some((Err(io::Error::other("the answer was given up")), None)),
+        }
+    })
 }
 
 /// What is asked for: terms, and from which leaf on.
@@ -80,25 +135,20 @@ fn candidates(desk: &Desk, question: &Question, size: u64) -> Result<BTreeSet<u6
     Ok(found)
 }
 
-/// Sends the answer in pieces; an error ends it in the middle, which the client notices.
-fn write(app: &App, view: &View, queries: &[String], candidates: &BTreeSet<u64>, out: &mpsc::Sender<Result<Bytes, std::io::Error>>) {
+/// Sends the answer in pieces; nothing if it was not sent to its end.
+fn write(app: &App, view: &View, queries: &[String], candidates: &BTreeSet<u64>, reader: &Reader) -> Option<()> {
     let wanted: BTreeSet<&str> = queries.iter().map(String::as_str).collect();
     let mut piece = format!("{}\n", serde_json::json!({ "checkpoint": view.note }));
     let mut entries = Entries::new(&*app.store, view.tree.size);
     let candidates: Vec<u64> = candidates.iter().copied().collect();
     for some in candidates.chunks(TOGETHER) {
-        match lines(app, view, &wanted, &mut entries, some) {
-            Ok(lines) => piece.push_str(&lines),
-            Err(problem) => {
-                let _ = out.blocking_send(Err(std::io::Error::other(problem.text())));
-                return;
-            }
-        }
-        if piece.len() > PIECE && out.blocking_send(Ok(Bytes::from(std::mem::take(&mut piece)))).is_err() {
-            return; // nobody reads any more
+        piece.push_str(&lines(app, view, &wanted, &mut entries, some).ok()?);
+        if piece.len() > PIECE {
+            reader.hand(Part::Piece(Bytes::from(std::mem::take(&mut piece))))?;
         }
     }
-    let _ = out.blocking_send(Ok(Bytes::from(piece)));
+    reader.hand(Part::Piece(Bytes::from(piece)))?;
+    reader.hand(Part::End)
 }
 
 /// The index names candidates by half a hash; the leaves themselves say whether they match.
@@ -131,3 +181,13 @@ const MAX_FOUND: usize = 200_000;
 const TOGETHER: usize = 64;
 /// Bytes that are sent together.
 const PIECE: usize = 64 << 10;
+/// Pieces that wait for the client.
+const PIECES: usize = 2;
+/// Lookups that are answered at once.
+pub const LOOKUPS: usize = 16;
+/// Longest wait for one of these places.
+const PLACE_TIME: Duration = Duration::from_secs(10);
+/// Longest time for a client to take a piece.
+const READ_TIME: Duration = Duration::from_secs(30);
+/// The same while no place is free.
+const STALL: Duration = Duration::from_secs(5);

@@ -1,4 +1,5 @@
-//! `PUT /manifest/<root>` and its `GET`. Who uploads is known before a byte of the body is read.
+//! `PUT /manifest/<root>` and its `GET`. A key that may upload nothing is refused before a byte of the body is read. Whether the key is
+//! the uploader's is known only afterwards, since the signature is over the body.
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use client::log::{MAX_MANIFEST, SIGNATURE_HEADER, manifest_message};
 use tlog::{Hash, KeyKind, VerifierKey};
 
+use super::intake::Taken;
 use super::{App, Problem, body, reads};
 use crate::layout;
 use crate::roles::ManifestError;
@@ -37,8 +39,7 @@ pub async fn store(State(app): State<Arc<App>>, Path(root): Path<String>, reques
     }
     let length = body::length(&request);
     desk.manifests.check_quota(&key, length.unwrap_or(0) as u64).map_err(problem_of)?;
-    let _memory = body::reserve(&app.memory, length, MAX_MANIFEST).await?;
-    let text = body::read(request, MAX_MANIFEST, body::LARGE_TIME).await?;
+    let Taken { bytes: text, memory: _memory } = app.intake.read(request, MAX_MANIFEST).await?;
     let now = app.clock.now();
     let stored = tokio::task::spawn_blocking(move || {
         let message = manifest_message(&desk.origin, &root, &text);

@@ -6,6 +6,7 @@ mod batch;
 mod body;
 mod buffers;
 mod entries;
+mod intake;
 mod linger;
 mod lookup;
 mod manifest;
@@ -36,8 +37,9 @@ use crate::scrub::Board;
 use crate::shared::Shared;
 use crate::telemetry;
 
-pub use body::MEMORY_KIB;
 pub use buffers::Buffers;
+pub use intake::{Intake, Uploads};
+pub use lookup::LOOKUPS;
 pub use problem::Problem;
 
 /// What every request may need.
@@ -48,8 +50,10 @@ pub struct App {
     pub store: Arc<dyn Store>,
     /// Memory for the objects that are read there.
     pub buffers: Arc<Buffers>,
-    /// Memory for the bodies of large requests, in KiB.
-    pub memory: Arc<Semaphore>,
+    /// Takes in the bodies of large requests.
+    pub intake: Intake,
+    /// Lookups that are answered at once, [`LOOKUPS`] of them.
+    pub lookups: Arc<Semaphore>,
     /// Batches that are worked on at once: as many as there are processors.
     pub batches: Semaphore,
     /// What is counted.

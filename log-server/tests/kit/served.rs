@@ -11,6 +11,7 @@ use attest::{Envelope, Hash, Manifest, Predicate, Purl, Scope, Statement};
 use client::LogClient;
 use tally_log::clock::SystemClock;
 use tally_log::config::Settings;
+use tally_log::http::Uploads;
 use tally_log::roles::bootstrap_files;
 use tally_log::{Config, build, init};
 use tlog::{KeyKind, Policy, Signer, SigningKey, VerifierKey};
@@ -27,6 +28,8 @@ pub struct Served {
     pub url: String,
     pub clock: Arc<dyn tally_log::clock::Clock>,
     pub header_time: Duration,
+    pub unread_time: Duration,
+    pub uploads: Uploads,
     with_roles: bool,
     running: Option<(oneshot::Sender<()>, JoinHandle<anyhow::Result<()>>)>,
 }
@@ -71,8 +74,18 @@ impl Served {
         }
         let policy = Policy::parse(b"quorum none\n").unwrap();
         let clock = Arc::new(SystemClock);
-        let header_time = Duration::from_secs(10);
-        Self { dir, keys, policy, url: String::new(), clock, header_time, with_roles: !open, running: None }
+        Self {
+            dir,
+            keys,
+            policy,
+            url: String::new(),
+            clock,
+            header_time: Duration::from_secs(10),
+            unread_time: Duration::from_secs(60),
+            uploads: Uploads::default(),
+            with_roles: !open,
+            running: None,
+        }
     }
 
     pub fn log_dir(&self) -> PathBuf {
@@ -84,6 +97,8 @@ impl Served {
         let mut config = Config::new(self.log_dir(), "127.0.0.1:0", self.policy.clone());
         config.clock = self.clock.clone();
         config.header_time = self.header_time;
+        config.unread_time = self.unread_time;
+        config.uploads = self.uploads;
         if self.with_roles {
             config.roles = Some(bootstrap_files(&self.dir.path().join("roles-1.txt"))?);
         }
