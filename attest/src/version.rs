@@ -1,4 +1,4 @@
-//! Comparing versions. Debian's rules (Debian policy 5.6.12), and rpm's, which pacman uses too.
+//! Comparing versions. Debian's rules (Debian policy 5.6.12), rpm's, which pacman uses too, and apk's.
 
 use std::cmp::Ordering;
 
@@ -52,7 +52,8 @@ pub fn compare_rpm(a: &str, b: &str) -> Ordering {
     compare_numbers(a.epoch, b.epoch).then_with(|| compare_segments(a.version, b.version)).then_with(releases)
 }
 
-/// Compares two versions of apk packages, `numbers[letter][_suffix[number]]…[-rN]`. What is not of this form comes first.
+/// Compares two versions of apk packages, `numbers[letter][_suffix[number]]…[-rN]`, as apk-tools 3 does. What is not of this form comes
+/// first.
 #[must_use]
 pub fn compare_apk(a: &str, b: &str) -> Ordering {
     ApkVersion::split(a).cmp(&ApkVersion::split(b))
@@ -68,7 +69,7 @@ struct ApkVersion<'a> {
     revision: Number<'a>,
 }
 
-/// Decimal digits, by their value.
+/// Decimal digits by their value, or what follows a point: [`Number::fraction`].
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Number<'a>(usize, &'a str);
 
@@ -76,6 +77,11 @@ impl<'a> Number<'a> {
     fn of(text: &'a str) -> Self {
         let digits = text.trim_start_matches('0');
         Self(digits.len(), digits)
+    }
+
+    /// A number that is not the version's first: one that begins with 0 sorts before all others, and among those as text.
+    fn fraction(text: &'a str) -> Self {
+        if text.starts_with('0') { Self(0, text) } else { Self::of(text) }
     }
 }
 
@@ -95,7 +101,8 @@ impl<'a> ApkVersion<'a> {
         }
         suffixes.push((NO_SUFFIX, Number::of("")));
         let fits = numbers.iter().all(|number| is_number(number)) && (revision.is_empty() || is_number(revision));
-        fits.then(|| Self { numbers: numbers.into_iter().map(Number::of).collect(), letter, suffixes, revision: Number::of(revision) })
+        let numbers = numbers.into_iter().enumerate().map(|(at, text)| if at == 0 { Number::of(text) } else { Number::fraction(text) });
+        fits.then(|| Self { numbers: numbers.collect(), letter, suffixes, revision: Number::of(revision) })
     }
 }
 
@@ -240,9 +247,38 @@ mod tests {
                 assert_eq!(compare_apk(a, b), at.cmp(&other), "{a} {b}");
             }
         }
-        assert_eq!(compare_apk("1.02-r01", "1.2-r1"), Ordering::Equal);
+        assert_eq!(compare_apk("01.2-r01", "1.2-r1"), Ordering::Equal);
         for odd in ["", "x", "1_", "1_5", "1_new", "1-rx", "1B"] {
             assert_eq!(compare_apk(odd, "0-r0"), Ordering::Less, "{odd}");
+        }
+    }
+
+    /// Pairs of apk-tools' own tests of versions, and some that follow from its rule for numbers that begin with 0.
+    #[test]
+    fn apk_numbers_that_begin_with_zero() {
+        let rising = [
+            ("8.2.0", "8.2.001"),
+            ("8.2.0015", "8.2.002"),
+            ("1.0.1", "1.06-r1"),
+            ("1.03-r1", "1.12.12-r2"),
+            ("1.02.07", "1.02.10-r1"),
+            ("1.2.07.8", "1.2.12.04"),
+            ("1.2.12.04", "1.2.12.05"),
+            ("1.07-r1", "1.07.5"),
+            ("1.06-r6", "006"),
+            ("013", "014-r1"),
+            ("021109-r3", "20060512"),
+            ("2.2.3-r2", "013"),
+            ("0.98", "1.00"),
+            ("1.00_beta2", "1.39"),
+            ("1.02", "1.1"),
+            ("1.09", "1.2"),
+            ("1.0", "1.00"),
+            ("1.010", "1.05"),
+        ];
+        for (a, b) in rising {
+            assert_eq!(compare_apk(a, b), Ordering::Less, "{a} {b}");
+            assert_eq!(compare_apk(b, a), Ordering::Greater, "{b} {a}");
         }
     }
 
