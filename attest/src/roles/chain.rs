@@ -134,12 +134,6 @@ impl RolesChain {
         Ok(())
     }
 
-    /// SHA-256 of version 1, as pinned.
-    #[must_use]
-    pub const fn pin(&self) -> &Hash {
-        &self.pin
-    }
-
     /// The versions, oldest first.
     #[must_use]
     pub fn versions(&self) -> &[RolesVersion] {
