@@ -193,6 +193,33 @@ fn an_image_by_any_reference_is_pinned() {
     assert!(output.status.code() == Some(10) && said.contains("pull the image") && said.contains("hint: "), "{said}");
 }
 
+/// An image's own sources are used, but for one that would show its containers a directory of this machine.
+#[test]
+fn an_image_is_shown_no_directory_that_it_names_itself() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let maker = Builder::new(dir.path(), "maker", &format!("{DEBIAN}observe = false\n{}", bootstrap()));
+    assert!(maker.attest(&["hostname"]).status.success());
+    let builder = |name: &str, image: &str| Builder::new(dir.path(), name, &format!("{DEBIAN}observe = false\nimage = \"{image}\"\n"));
+    let output = builder("plain", &maker.image()).attest(&["hostname"]);
+    assert!(output.status.success(), "{}", support::text(&output));
+    let podman = |arguments: &[&str]| String::from_utf8(support::tool(Command::new("podman").args(arguments))).unwrap().trim().to_owned();
+    let list = dir.path().join("more.list");
+    fs::write(&list, format!("deb file:{} {}-updates main\n", dir.path().display(), support::containers::suite())).unwrap();
+    let name = format!("localhost/tallystick-builder-test-sources-{}", std::process::id());
+    let _names = Names(name.clone());
+    let container = podman(&["create", &maker.image(), "true"]);
+    podman(&["cp", list.to_str().unwrap(), &format!("{container}:/etc/apt/sources.list.d/more.list")]);
+    podman(&["commit", "--quiet", &container, &name]);
+    podman(&["rm", &container]);
+    let greedy = builder("greedy", &name);
+    let output = greedy.attest(&["hostname"]);
+    let text = support::text(&output);
+    let refused = format!("the image's own /etc/apt names file:{}", dir.path().display());
+    assert!(output.status.code() == Some(10) && text.contains(&refused) && text.contains("hint: if packages"), "{text}");
+    assert_eq!((greedy.said().len(), containers_of(&greedy).as_str()), (0, ""));
+}
+
 /// Names of images, taken away at the end with what has no other name.
 struct Names(String);
 
