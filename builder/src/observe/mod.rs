@@ -1,7 +1,9 @@
 //! Observing what installing a package does, from outside of its container (`specs/observation.md`).
 
+mod capability;
 mod compare;
 mod database;
+mod room;
 mod tree;
 
 use std::path::{Path, PathBuf};

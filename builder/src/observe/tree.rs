@@ -7,7 +7,9 @@ use sha2::{Digest as _, Sha256};
 use tar::EntryType;
 use tlog::Hash;
 
+use super::capability::{capability, plain_capability};
 use super::database::Database;
+use super::room::Room;
 
 /// Why an export is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -60,50 +62,6 @@ pub struct Found {
     pub gid: u64,
     /// `security.capability`.
     pub caps: Option<Vec<u8>>,
-}
-
-/// Bounds of an export: its scripts decide how much there is in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Room {
-    paths: usize,
-    names: usize,
-    content: u64,
-    database: usize,
-    /// What the package database may say.
-    diversions: usize,
-    listed: usize,
-}
-
-impl Default for Room {
-    fn default() -> Self {
-        Self { paths: 1_000_000, names: 256 << 20, content: 64 << 30, database: 64 << 20, diversions: 10_000, listed: 1_000_000 }
-    }
-}
-
-impl Room {
-    fn path(&mut self, path: &[u8]) -> Result<(), TreeError> {
-        self.paths = self.paths.checked_sub(1).ok_or(TreeError::TooMuch("paths"))?;
-        self.name(path)
-    }
-
-    /// A path, or what is kept beside one.
-    fn name(&mut self, name: &[u8]) -> Result<(), TreeError> {
-        self.names = self.names.checked_sub(name.len()).ok_or(TreeError::TooMuch("long paths"))?;
-        Ok(())
-    }
-
-    /// Each name of a file has a copy of what it is.
-    fn found(&mut self, found: &Found) -> Result<(), TreeError> {
-        if let Kind::Link(target) = &found.kind {
-            self.name(target)?;
-        }
-        found.caps.as_ref().map_or(Ok(()), |caps| self.name(caps))
-    }
-
-    fn content(&mut self, count: usize) -> Result<(), TreeError> {
-        self.content = self.content.checked_sub(count as u64).ok_or(TreeError::TooMuch("content"))?;
-        Ok(())
-    }
 }
 
 /// A whole file system by raw path without a leading slash; the root is the empty path.
@@ -286,27 +244,6 @@ impl Found {
     }
 }
 
-fn capability<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<Option<Vec<u8>>, TreeError> {
-    let Some(extensions) = entry.pax_extensions()? else { return Ok(None) };
-    for extension in extensions {
-        let extension = extension?;
-        if extension.key_bytes() == CAPABILITY {
-            return Ok(Some(extension.value_bytes().to_vec()));
-        }
-    }
-    Ok(None)
-}
-
-/// In a user namespace, Linux keeps a capability with the namespace's root (revision 3, capabilities(7)); outside of one the same call
-/// would have made revision 2.
-fn plain_capability(caps: &mut Vec<u8>, first_id: u64) {
-    let [_, _, _, 3, .., a, b, c, d] = caps[..] else { return };
-    if caps.len() == 24 && u64::from(u32::from_le_bytes([a, b, c, d])) == first_id {
-        caps.truncate(20);
-        caps[3] = 2;
-    }
-}
-
 /// A relative path without `.` parts; `None` if it has `..` parts.
 fn plain(path: &[u8]) -> Option<Vec<u8>> {
     let mut plain = Vec::new();
@@ -327,7 +264,6 @@ fn join(parent: &[u8], part: &[u8]) -> Vec<u8> {
     if parent.is_empty() { part.to_vec() } else { [parent, b"/", part].concat() }
 }
 
-const CAPABILITY: &[u8] = b"SCHILY.xattr.security.capability";
 /// As many links as Linux follows.
 const MAX_LINKS: usize = 40;
 /// More parts than a path has whose links are all followed.
@@ -372,20 +308,6 @@ mod tests {
             }
         }
         builder.into_inner().unwrap()
-    }
-
-    #[test]
-    fn capabilities_of_a_namespace_are_those_of_its_root() {
-        let plain = |text: &str, first_id| {
-            let mut caps = hex::decode(text).unwrap();
-            plain_capability(&mut caps, first_id);
-            hex::encode(caps)
-        };
-        let (two, three) = ("0100000200200000000000000000000000000000", "0100000300200000000000000000000000000000e0930400");
-        assert_eq!(plain(three, 300_000), two);
-        assert_eq!(plain(three, 200_000), three);
-        assert_eq!(plain(two, 300_000), two);
-        assert_eq!(plain("03", 0), "03");
     }
 
     #[test]
