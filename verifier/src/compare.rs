@@ -91,7 +91,16 @@ fn unverified(entry: &Entry, inode: &Inode, read: Option<&Outcome>, reasons: &Re
         let why = format!("{}; the package says that it is not to be verified", finding.why);
         if is_content { Finding { kind: Kind::NoVerify, why, ..finding } } else { finding }
     };
-    present(entry, inode, read, reasons).into_iter().map(told).collect()
+    let mut findings = present(entry, inode, read, reasons);
+    // What was edited has its rights looked at all the same.
+    if matches!(inode.node, SeenNode::File(_)) && findings.iter().any(|finding| finding.kind == Kind::Modified) {
+        let content = match read {
+            Some(Outcome::Read(content)) => Some(content),
+            _ => None,
+        };
+        findings.extend(attributes(entry, inode, content, reasons));
+    }
+    findings.into_iter().map(told).collect()
 }
 
 /// Whether a file runs or is loaded.
@@ -253,12 +262,13 @@ impl State {
         Some(Self { attributes: Arc::new(Attributes { mode, uname, gname }), caps })
     }
 
-    /// Whether nobody can do more than under `before`: no new setuid, setgid or writers, owner root or the old one, and no other
-    /// group where the group may write or the file runs as its group.
+    /// Whether nobody can do more than under `before`: no new setuid, setgid or writers; the owner root or the old one, and the old one
+    /// where the file runs as its owner; no other group where the file runs as its group, nor, but for root, where the group may write.
     fn adds_no_rights(&self, before: &Self) -> bool {
         let (new, old) = (&self.attributes, &before.attributes);
-        let group_matters = new.mode & 0o2020 != 0 && new.gname != old.gname && new.gname != "root";
-        new.mode & !old.mode & 0o6022 == 0 && (new.uname == old.uname || new.uname == "root") && !group_matters && self.caps == before.caps
+        let owner = new.uname == old.uname || (new.uname == "root" && new.mode & 0o4000 == 0);
+        let group = new.gname == old.gname || (new.mode & 0o2000 == 0 && (new.mode & 0o0020 == 0 || new.gname == "root"));
+        new.mode & !old.mode & 0o6022 == 0 && owner && group && self.caps == before.caps
     }
 }
 
@@ -389,8 +399,10 @@ mod tests {
     use super::*;
 
     /// Mode, owner and group as attested, as the local override has them, and whether that adds no rights.
-    const OVERRIDES: [(&str, &str, bool); 10] = [
-        ("2755 root mail", "2755 root root", true),
+    const OVERRIDES: [(&str, &str, bool); 12] = [
+        ("2755 root mail", "2755 root root", false),
+        ("6755 daemon daemon", "6755 root daemon", false),
+        ("4755 daemon root", "0755 root root", true),
         ("0775 root mail", "0775 root root", true),
         ("2755 root mail", "2755 root games", false),
         ("0775 root mail", "0775 root games", false),

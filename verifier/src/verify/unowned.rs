@@ -7,7 +7,7 @@ use attest::manifest::{Class, Entry, Node};
 use attest::predicate::{Change, Observed};
 use tlog::Hash;
 
-use super::{Run, guard};
+use super::{Claimed, Run, guard};
 use crate::bytecode::{Cached, Compilers, Verdict};
 use crate::compare::{Sight, describe_seen};
 use crate::finding::{Finding, Kind, printable};
@@ -41,7 +41,7 @@ impl Run<'_> {
         let unknown: BTreeSet<&str> =
             self.subjects.iter().filter(|subject| subject.variants.is_empty()).map(|s| s.label.as_str()).collect();
         let is_owned = |place: &&Vec<u8>| {
-            let claimed = spots.find(place).is_some_and(|number| self.claims(spots.spot(number)).next().is_some());
+            let claimed = spots.find(place).is_some_and(|number| self.claims(spots.spot(number)).any(|claim| self.is_shipped(claim)));
             // What a package without claims lists is as unknown as the package, which is a finding by itself.
             claimed || self.guards.contains_key(*place) || self.database.owners_of(place).any(|owner| unknown.contains(&*owner.to_string()))
         };
@@ -50,6 +50,11 @@ impl Run<'_> {
         let mut desk = Desk::new(self, spots, scene, resolver);
         findings.extend(unowned.iter().filter_map(|place| desk.judge(place)));
         (search, findings)
+    }
+
+    /// Whether a claim puts something there: what it calls a ghost is made by others.
+    fn is_shipped(&self, claim: Claimed) -> bool {
+        self.entry(claim).node != Node::Ghost
     }
 
     /// One place that no package owns; `None` for what runs nothing.
@@ -142,7 +147,7 @@ impl<'r, 'a, 's> Desk<'r, 'a, 's> {
         candidates.find(|(_, observed)| guard::is_as_observed(observed, sight)).map(|(label, _)| (*label).to_owned())
     }
 
-    /// A link is as good as what it leads to. `None` if that is nothing, or a directory: what is in one is looked at where it stands.
+    /// A link is as good as what it leads to. `None` if that is nothing, or a directory: what is in one is looked at where it stands, if that is walked through.
     fn link(&mut self, place: &[u8], target: &[u8]) -> Option<Finding> {
         let end = self.resolver.real(place);
         let leads = format!("a link to {}", printable(target));
@@ -165,7 +170,7 @@ impl<'r, 'a, 's> Desk<'r, 'a, 's> {
     /// Whether a place has exactly what a package put there.
     fn is_attested(&self, place: &[u8]) -> bool {
         let Some(number) = self.spots.find(place) else { return false };
-        let exact = |claim| self.run.is_exact(self.run.entry(claim), self.scene.sight(number));
+        let exact = |claim| self.run.is_shipped(claim) && self.run.is_exact(self.run.entry(claim), self.scene.sight(number));
         self.run.claims(self.spots.spot(number)).any(exact)
     }
 
