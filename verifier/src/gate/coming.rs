@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::archive;
 use crate::check;
 use crate::gate::desk::{Offer, Place};
 
@@ -41,11 +42,11 @@ pub struct ComingPackage {
 }
 
 impl Coming {
-    /// Parses what a plugin wrote; `None` unless it is exactly what [`Coming::encode`] gives.
+    /// Parses what a plugin wrote; `None` unless it is exactly what [`Coming::encode`] gives, and names packages as packages are named.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let coming: Self = serde_json::from_slice(bytes).ok()?;
-        (coming.schema == 1 && coming.encode() == bytes).then_some(coming)
+        (coming.schema == 1 && coming.encode() == bytes && coming.packages.iter().all(ComingPackage::is_named)).then_some(coming)
     }
 
     /// The bytes: JSON without spaces, in UTF-8.
@@ -64,11 +65,15 @@ impl Coming {
 }
 
 impl ComingPackage {
-    /// What it is, as [`crate::archive::Archive::identity`] spells it.
+    /// What it is, in one line.
     #[must_use]
     pub fn identity(&self) -> String {
-        let epoch = if self.epoch == 0 { String::new() } else { format!("{}:", self.epoch) };
-        format!("{} {epoch}{} {}", self.name, self.version, self.architecture)
+        archive::identity(&self.name, self.epoch, &self.version, &self.architecture)
+    }
+
+    /// Whether name, version and architecture can be those of a package. They are shown to people, and not all who give them look.
+    pub(super) fn is_named(&self) -> bool {
+        [&self.name, &self.version, &self.architecture].into_iter().all(|text| is_word(text))
     }
 
     fn offer(&self, contents: Vec<check::Checked>) -> Offer {
@@ -79,6 +84,11 @@ impl ComingPackage {
         let (name, says, places) = (name.clone(), self.identity(), BTreeSet::from_iter(place));
         Offer { name, says, installed: *installed, contents, places: Some(places) }
     }
+}
+
+/// Whether a text can be a package's name, version or architecture: visible ASCII, and no path.
+pub(super) fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/')
 }
 
 /// Whether a repository is for security updates, by the habit of naming them so.

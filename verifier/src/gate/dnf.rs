@@ -89,6 +89,9 @@ impl<R: Read, W: Write> Conversation<R, W> {
         let answer = self.ask("conf", &json!({ "key": "cachedir" }))?;
         let cache = PathBuf::from(answer["keys_val"][0]["value"].as_str().ok_or(NONSENSE)?);
         let mut packages = described.into_iter().map(|package| package.coming(&cache)).collect::<Result<Vec<_>, _>>()?;
+        if !packages.iter().all(ComingPackage::is_named) {
+            return Err(NONSENSE);
+        }
         mark_security_updates(&cache, &mut packages).map_err(GateError::Input)?;
         Ok(Coming { packages, schema: 1 })
     }

@@ -16,7 +16,7 @@ use crate::cli::PacmanArgs;
 use crate::exit;
 use crate::failure::Failure;
 use crate::finding::printable;
-use crate::gate::coming::is_security;
+use crate::gate::coming::{is_security, is_word};
 use crate::gate::desk::{Offer, Place};
 use crate::gate::manager::Manager;
 use crate::gate::state::State;
@@ -51,10 +51,10 @@ pub fn run(config: &Path, args: &PacmanArgs) -> Result<u8, Failure> {
 /// Names, one a line.
 fn hear() -> Result<Vec<String>, GateError> {
     let mut text = String::new();
-    io::stdin().take(MAX_TARGETS).read_to_string(&mut text).map_err(GateError::Input)?;
-    let plain = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
+    io::stdin().take(MAX_TARGETS + 1).read_to_string(&mut text).map_err(GateError::Input)?;
     let names: Vec<String> = text.lines().map(str::to_owned).collect();
-    names.iter().all(|name| plain(name)).then_some(names).ok_or(GateError::Listing("pacman"))
+    let is_all = text.len() as u64 <= MAX_TARGETS && names.iter().all(|name| is_word(name));
+    is_all.then_some(names).ok_or(GateError::Listing("pacman"))
 }
 
 /// What pacman can have taken packages from.

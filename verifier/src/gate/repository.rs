@@ -116,20 +116,32 @@ fn open(path: &Path, extension: &str) -> io::Result<Box<dyn Read>> {
     }
 }
 
-/// Those of the digests that stand in lines `SHA256: …`.
+/// Those of the digests that stand in fields `SHA256`, spelled in any way that apt takes. An index that names a package without one is an
+/// error: nobody can tell which packages it is the place of.
 fn search(index: Box<dyn Read>, wanted: &BTreeSet<Hash>) -> io::Result<BTreeSet<Hash>> {
     let mut reader = BufReader::with_capacity(1 << 16, index);
-    let (mut found, mut line) = (BTreeSet::new(), Vec::new());
-    while reader.read_until(b'\n', &mut line)? > 0 {
-        let digest = line.strip_prefix(b"SHA256: ").and_then(|text| Hash::from_hex(std::str::from_utf8(text).ok()?.trim_end()));
-        found.extend(digest.filter(|digest| wanted.contains(digest)));
+    let (mut found, mut line, mut unnamed) = (BTreeSet::new(), Vec::new(), 0i64);
+    while (&mut reader).take(MAX_LINE).read_until(b'\n', &mut line)? > 0 {
+        if line.len() as u64 == MAX_LINE {
+            return Err(io::Error::other(format!("a line of it is longer than {MAX_LINE} bytes")));
+        }
+        let mut parts = line.splitn(2, |byte| *byte == b':');
+        let (field, value) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        if field.eq_ignore_ascii_case(b"Package") {
+            unnamed += 1;
+        } else if field.eq_ignore_ascii_case(b"SHA256") {
+            unnamed -= 1;
+            let digest = std::str::from_utf8(value).ok().and_then(|text| Hash::from_hex(&text.trim().to_ascii_lowercase()));
+            found.extend(digest.filter(|digest| wanted.contains(digest)));
+        }
         line.clear();
     }
-    Ok(found)
+    if unnamed > 0 { Err(io::Error::other("it names packages without a SHA-256")) } else { Ok(found) }
 }
 
 const MAX_RELEASE: u64 = 32 << 20;
 const MAX_INDEX: u64 = 2 << 30;
+const MAX_LINE: u64 = 16 << 20;
 const HELPER: &str = "/usr/lib/apt/apt-helper";
 
 #[cfg(test)]
@@ -186,5 +198,18 @@ mod tests {
         fs::write(dir.path().join("host_other_._Packages.xz"), b"not xz").unwrap();
         assert!(listing(dir.path(), &digests.iter().copied().collect()).is_err());
         assert_eq!(listing(&dir.path().join("none"), &BTreeSet::new()).unwrap(), BTreeMap::new());
+    }
+
+    #[test]
+    fn fields_are_read_as_apt_reads_them() {
+        let digest = Hash::digest(b"1");
+        let wanted = BTreeSet::from([digest]);
+        let read = |text: String| search(Box::new(io::Cursor::new(text.into_bytes())), &wanted);
+        for field in ["SHA256: ", "sha256:", "Sha256:  "] {
+            assert_eq!(read(format!("Package: p\n{field}{digest}\n\n")).unwrap(), wanted, "{field}");
+        }
+        assert!(read("package: p\nSHA512: 00\n".to_owned()).is_err(), "nobody can tell what this is the place of");
+        assert!(read("x".repeat(17 << 20)).is_err());
+        assert_eq!(read(String::new()).unwrap(), BTreeSet::new());
     }
 }

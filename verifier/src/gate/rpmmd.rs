@@ -25,11 +25,10 @@ pub struct Nevra {
 }
 
 impl Nevra {
-    /// The same as [`crate::archive::Archive::identity`] spells it.
+    /// The same in one line.
     #[must_use]
     pub fn identity(&self) -> String {
-        let epoch = if self.epoch == 0 { String::new() } else { format!("{}:", self.epoch) };
-        format!("{} {epoch}{} {}", self.name, self.version, self.architecture)
+        crate::archive::identity(&self.name, self.epoch, &self.version, &self.architecture)
     }
 }
 

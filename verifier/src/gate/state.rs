@@ -37,7 +37,8 @@ impl Override {
     #[must_use]
     pub fn covers(&self, refused: &[&str], general: bool, now: u64) -> bool {
         let named = |name: &&str| self.packages.iter().any(|package| package == name);
-        now < self.expires && (self.packages.is_empty() || !general && refused.iter().all(named))
+        // One of the future was given under another clock.
+        (self.given..self.expires).contains(&now) && (self.packages.is_empty() || !general && refused.iter().all(named))
     }
 }
 
@@ -251,6 +252,9 @@ mod tests {
         assert_eq!(state.take_override(&["a", "c"], false, 10).unwrap(), None);
         assert_eq!(state.take_override(&["a"], true, 10).unwrap(), None, "a stale head is not in its words");
         assert_eq!(state.take_override(&["a"], false, 100).unwrap(), None, "it has expired");
+        state.allow(&Override { given: 50, ..named.clone() }).unwrap();
+        assert_eq!(state.take_override(&["a"], false, 10).unwrap(), None, "it was given under another clock");
+        state.allow(&named).unwrap();
         assert_eq!(state.take_override(&["a"], false, 10).unwrap(), Some(named.clone()));
         assert_eq!(state.take_override(&["a"], false, 10).unwrap(), None);
         state.allow(&Override { packages: Vec::new(), ..named }).unwrap();

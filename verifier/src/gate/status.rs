@@ -162,10 +162,8 @@ fn packages(database: &Database) -> BTreeSet<String> {
     database.packages.iter().map(identity).collect()
 }
 
-/// As [`crate::archive::Archive::identity`] spells it.
 fn identity(package: &Installed) -> String {
-    let epoch = if package.epoch == 0 { String::new() } else { format!("{}:", package.epoch) };
-    format!("{} {epoch}{} {}", package.name, package.version, package.architecture)
+    crate::archive::identity(&package.name, package.epoch, &package.version, &package.architecture)
 }
 
 const SHOWN: usize = 20;

@@ -16,7 +16,7 @@ use crate::check::{self, Checked};
 use crate::cli::CommitArgs;
 use crate::exit;
 use crate::failure::Failure;
-use crate::gate::coming::is_security;
+use crate::gate::coming::{is_security, is_word};
 use crate::gate::desk::{Offer, Place};
 use crate::gate::manager::Manager;
 use crate::gate::rpmmd::primary::{self, Listed};
@@ -84,7 +84,8 @@ pub fn steps(frame: &[u8]) -> Option<Vec<Nevra>> {
     let mut coming: Vec<Nevra> = steps.into_iter().filter(BodyStep::comes).filter_map(|step| step.solvable.nevra()).collect();
     coming.sort();
     coming.dedup();
-    Some(coming)
+    let is_named = |nevra: &Nevra| [&nevra.name, &nevra.version, &nevra.architecture].into_iter().all(|text| is_word(text));
+    coming.iter().all(is_named).then_some(coming)
 }
 
 impl BodyStep {
@@ -147,7 +148,7 @@ impl Shelf {
         let (mut contents, mut places) = (Vec::new(), BTreeSet::new());
         for (alias, listed) in &self.listed {
             for package in listed.iter().filter(|package| package.nevra == *step) {
-                contents.extend(self.content(alias, package));
+                contents.push(self.content(alias, package));
                 places.insert(Place {
                     origin: Some(alias.clone()),
                     security: is_security(alias) || self.security.contains(&(alias.clone(), step.clone())),
@@ -165,17 +166,24 @@ impl Shelf {
         Offer { name: step.name.clone(), says, installed: self.installed.contains(&step.name), contents, places }
     }
 
-    /// The file, if it was downloaded; else what the list says of it. libzypp compares the two before it installs the file.
-    fn content(&self, alias: &str, listed: &Listed) -> Option<Checked> {
+    /// The file, if it was downloaded and is the listed one; else what the list says of it. libzypp compares the two before it installs the
+    /// file, and fetches another where they differ.
+    fn content(&self, alias: &str, listed: &Listed) -> Checked {
         let inside = Path::new(&listed.location).components().all(|part| matches!(part, std::path::Component::Normal(_)));
         let file = self.packages.join(alias).join(&listed.location);
-        if inside && file.is_file() {
-            return Some(check::open(&file));
-        }
-        let Nevra { name, epoch, version, architecture } = listed.nevra.clone();
-        let sha256 = listed.sha256?;
-        let archive = Archive { epoch, ..Archive::listed(Format::Rpm, Identity { name, version, architecture }, sha256) };
-        Some(Checked { file: format!("{alias}/{}", listed.location), package: Ok(Box::new(archive)) })
+        let is_listed =
+            |file: &Checked| file.package.as_ref().is_ok_and(|package| listed.sha256.is_none_or(|sha256| package.sha256 == sha256));
+        let downloaded = (inside && file.is_file()).then(|| check::open(&file)).filter(is_listed);
+        downloaded.unwrap_or_else(|| Checked { file: format!("{alias}/{}", listed.location), package: listed.archive().map(Box::new) })
+    }
+}
+
+impl Listed {
+    /// What is known of the package before it is downloaded.
+    fn archive(&self) -> Result<Archive, String> {
+        let Nevra { name, epoch, version, architecture } = self.nevra.clone();
+        let sha256 = self.sha256.ok_or("the repository's list says no SHA-256 of it, so what comes cannot be known")?;
+        Ok(Archive { epoch, ..Archive::listed(Format::Rpm, Identity { name, version, architecture }, sha256) })
     }
 }
 
@@ -240,6 +248,8 @@ mod tests {
             ("\"n\"", "\"m\""),
             ("\"e\": 2", "\"e\": -2"),
             ("TransactionStepList", "Steps"),
+            ("\"alpha\"", "\"al\\npha\""),
+            ("\"noarch\"", "\"no\u{9b}arch\""),
         ] {
             assert_eq!(steps(FRAME.replacen(from, to, 1).as_bytes()), None, "{to}");
         }
@@ -266,10 +276,14 @@ mod tests {
         let digests: Vec<String> = all[0].contents.iter().map(|content| content.package.as_ref().unwrap().sha256.to_hex()).collect();
         assert_eq!(digests, ["01".repeat(32), "02".repeat(32)]);
         assert!(all[0].places.as_ref().unwrap().iter().any(|place| place.security));
-        // A file that was downloaded is read itself.
+        // A file that is not the listed one says nothing: libzypp fetches another.
         fs::create_dir_all(root.path().join(PACKAGES).join("one")).unwrap();
         fs::write(root.path().join(PACKAGES).join("one/alpha.rpm"), "x").unwrap();
-        assert!(offers()[0].contents[0].package.is_err());
+        assert_eq!(offers()[0].contents[0].package.as_ref().unwrap().sha256.to_hex(), "01".repeat(32));
+        // What a list gives no SHA-256 of cannot be known, and is a candidate all the same.
+        let list = root.path().join(RAW).join("one/repodata/abc-primary.xml");
+        fs::write(&list, fs::read_to_string(&list).unwrap().replace("sha256", "sha512")).unwrap();
+        assert!(offers()[0].contents.len() == 2 && offers()[0].contents[0].package.is_err());
         fs::remove_dir_all(root.path().join(RAW)).unwrap();
         assert!(offers()[0].contents.is_empty() && offers()[0].places.is_none());
     }
