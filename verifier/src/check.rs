@@ -7,20 +7,21 @@ use std::sync::{Mutex, PoisonError};
 use attest::Purl;
 use attest::judge::rebuilds_for;
 use attest::predicate::PackageFiles;
-use client::{LogClient, block_on};
+use client::LogClient;
 use package::installed::Manager;
 
 use crate::archive::Archive;
 use crate::config::Rules;
 use crate::failure::Failure;
 use crate::finding::{Attested, Finding, Kind, printable};
-use crate::full::Mirror;
 use crate::head;
 use crate::knowledge::Knowledge;
 use crate::rebuilt;
+use crate::render::Ground;
 use crate::report::{Counts, Report};
-use crate::setup::{PATIENCE, Setup};
+use crate::setup::Setup;
 use crate::subject::{Sources, Subject};
+use crate::sync::Syncer;
 use crate::time;
 
 /// A package file that was read.
@@ -78,7 +79,7 @@ pub fn check(setup: &Setup, paths: &[PathBuf], offline: bool) -> Result<Report, 
     let mut report = Report {
         command: "check",
         target: format!("{} package files", checked.len()),
-        manager: manager(&checked),
+        ground: Ground { manager: manager(&checked), files: true },
         time: now,
         head: Some(head::describe(&knowledge, &setup.policy, &setup.rules, now)),
         completeness,
@@ -122,17 +123,12 @@ pub fn currency(setup: &Setup, knowledge: &Knowledge, rules: &Rules, now: u64) -
 ///
 /// # Errors
 /// If the log cannot be asked, or what it answers is refused.
-pub fn look_up<'a>(setup: &Setup, log: &LogClient, checked: impl Iterator<Item = &'a Checked> + Clone) -> Result<Knowledge, Failure> {
-    let lock = setup.cache.lock(PATIENCE)?;
-    let full = Mirror::new(&setup.cache).is_begun();
-    let syncer = setup.syncer(log, &lock, full);
-    let ask = async {
-        let control = syncer.learn(&syncer.held()?, &[]).await?;
-        let namespaces = syncer.namespaces(&syncer.know(&control)?);
-        let names: Vec<String> = checked.clone().flat_map(|file| file.purls(&namespaces)).map(|purl| purl.to_string()).collect();
-        syncer.know(&syncer.learn(&control, &names).await?)
+pub fn look_up<'a>(setup: &Setup, log: &LogClient, checked: impl Iterator<Item = &'a Checked>) -> Result<Knowledge, Failure> {
+    let names = |syncer: &Syncer<'_>, knowledge: &Knowledge| {
+        let namespaces = syncer.namespaces(knowledge);
+        checked.flat_map(|file| file.purls(&namespaces)).map(|purl| purl.to_string()).collect()
     };
-    let knowledge = block_on(ask).map_err(|error| Failure::Other(error.into()))?.map_err(|error| setup.keep_evidence(error))?;
+    let knowledge = setup.ask(log, names)?.map_err(|error| setup.keep_evidence(error))?;
     setup.hearing(knowledge)
 }
 

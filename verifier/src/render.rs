@@ -8,7 +8,6 @@ pub mod sarif;
 
 use std::fmt::Write as _;
 
-use package::installed::Manager;
 use serde_json::{Value, json};
 
 use crate::accept;
@@ -18,7 +17,7 @@ use crate::finding::{Class, Finding, Kind, printable};
 use crate::report::{Head, Report};
 use crate::time;
 
-pub use next::next;
+pub use next::{Ground, next};
 
 /// The version of the JSON report. It changes when a field changes its meaning or goes; new fields do not change it.
 pub const SCHEMA: u64 = 1;
@@ -39,7 +38,7 @@ pub fn text(report: &Report, all: bool) -> String {
     let limit = if all { shown.len() } else { SCREEN };
     shown.iter().take(limit).for_each(|one| {
         let explained = report.command == "explain";
-        finding(&mut text, one, next(one, report.manager).filter(|_| !explained).as_deref());
+        finding(&mut text, one, next(one, report.ground).filter(|_| !explained).as_deref());
         if explained {
             acceptance(&mut text, one);
         }
@@ -180,7 +179,7 @@ fn first(names: &[&str]) -> String {
 /// One finding: what, where, why, who says so, and what to do next.
 pub fn finding(text: &mut String, finding: &Finding, next: Option<&str>) {
     let place = finding.path.as_deref().map(printable).unwrap_or_default();
-    let package = finding.package.as_deref().unwrap_or_default();
+    let package = finding.package.as_deref().map(|package| printable(package.as_bytes())).unwrap_or_default();
     let _ =
         writeln!(text, "{:<17} {place}{}{package}", finding.kind.name(), if place.is_empty() || package.is_empty() { "" } else { "  of " });
     let _ = writeln!(text, "    {}", printable(finding.why.as_bytes()));
@@ -257,7 +256,7 @@ pub fn to_json(report: &Report) -> Value {
             "still": earlier.still.len(),
             "gone": earlier.gone,
         })),
-        "findings": report.findings.iter().map(|finding| finding_json(finding, report.manager)).collect::<Vec<_>>(),
+        "findings": report.findings.iter().map(|finding| finding_json(finding, report.ground)).collect::<Vec<_>>(),
     })
 }
 
@@ -272,7 +271,7 @@ fn head_json(head: &Head, now: u64) -> Value {
     })
 }
 
-fn finding_json(finding: &Finding, manager: Option<Manager>) -> Value {
+fn finding_json(finding: &Finding, ground: Ground) -> Value {
     let status = finding.kind.class().status();
     let attested: Vec<Value> = finding.attested.by.iter().map(|(index, builder)| json!({ "entry": index, "builder": builder })).collect();
     json!({
@@ -286,6 +285,6 @@ fn finding_json(finding: &Finding, manager: Option<Manager>) -> Value {
         "found": finding.found,
         "sha256": finding.digest.map(|digest| encode_hex(&digest)),
         "attested_by": attested,
-        "next": next(finding, manager),
+        "next": next(finding, ground),
     })
 }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use package::installed::Manager;
 use tlog::Hash;
 
 use crate::finding::{Class, Finding, Kind};
 use crate::gate::status::Watch;
+use crate::render::Ground;
 
 /// The tree head that the verdict rests on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,8 +75,8 @@ pub struct Report {
     pub command: &'static str,
     /// What was judged, for people.
     pub target: String,
-    /// The package manager whose packages they all are, where that is only one.
-    pub manager: Option<Manager>,
+    /// What decides which command is the right one after a finding.
+    pub ground: Ground,
     /// When, by this machine's clock.
     pub time: u64,
     /// The checkpoint.
@@ -150,7 +150,7 @@ mod tests {
         let report = Report {
             command: "verify",
             target: String::new(),
-            manager: None,
+            ground: Ground::default(),
             time: 0,
             head: None,
             completeness: String::new(),

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use attest::Bundle;
-use client::LogClient;
+use client::{LogClient, block_on};
 use package::root::Root;
 use tlog::Policy;
 use tlog::evidence::Evidence;
@@ -84,6 +84,29 @@ impl Setup {
         Ok(LogClient::new(&self.config.log)?)
     }
 
+    /// Asks the log about names that follow from what it says about itself, and takes the answer with all that is kept here.
+    ///
+    /// # Errors
+    /// If nothing can be asked or read; the inner error is that of asking, where evidence has not been kept yet.
+    pub fn ask(
+        &self,
+        log: &LogClient,
+        names: impl FnOnce(&Syncer<'_>, &Knowledge) -> Vec<String>,
+    ) -> Result<Result<Knowledge, SyncError>, Failure> {
+        let lock = self.cache.lock(PATIENCE)?;
+        let full = Mirror::new(&self.cache).is_begun();
+        let syncer = self.syncer(log, &lock, full);
+        let asides = self.cache.asides()?;
+        let ask = async {
+            let control = syncer.learn(&syncer.held()?, &[]).await?;
+            let names = names(&syncer, &syncer.know(&control)?);
+            let held = syncer.learn(&control, &names).await?;
+            let bundles: Vec<&Bundle> = held.bundle.iter().chain(&asides).collect();
+            Ok(Knowledge::of(&bundles, &self.policy, self.config.roles_sha256)?)
+        };
+        block_on(ask).map_err(|error| Failure::Other(error.into()))
+    }
+
     /// Everything that asks the log asks it under this configuration.
     #[must_use]
     pub fn syncer<'a>(&'a self, log: &'a LogClient, lock: &'a CacheLock, full: bool) -> Syncer<'a> {
@@ -113,7 +136,11 @@ impl Setup {
     pub fn convicted(&self, evidence: &Evidence) -> Failure {
         match self.cache.keep_evidence(evidence) {
             Ok(path) => Failure::Fork(path),
-            Err(error) => Failure::Cache(error),
+            // It has forked all the same.
+            Err(error) => {
+                tracing::error!("the evidence could not be kept: {error}");
+                Failure::Sync(SyncError::Follow(FollowError::Fork(Box::new(evidence.clone()))))
+            }
         }
     }
 }

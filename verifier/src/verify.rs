@@ -31,6 +31,7 @@ use crate::head;
 use crate::outdated;
 use crate::parallel;
 use crate::rebuilt;
+use crate::render;
 use crate::report::{Counts, Report};
 use crate::scene::{Claimed, Scene, Spots};
 use crate::subject::{Sources, Subject, Variant};
@@ -171,7 +172,7 @@ fn report(request: &Request<'_>, sources: &Sources<'_>, policy: &Policy, accept:
     let mut report = Report {
         command: "verify",
         target: target(request),
-        manager,
+        ground: render::Ground { manager: manager.filter(|_| request.root == Path::new("/")), files: false },
         time: request.now,
         head: Some(head::describe(sources.knowledge, policy, sources.rules, request.now)),
         completeness,

@@ -6,7 +6,7 @@ use attest::Bundle;
 use attest::predicate::Action;
 use tlog::evidence::Evidence;
 use tlog::{KeyKind, Signer as _};
-use world::packages::Root;
+use world::packages::{Root, base};
 use world::served::{forked, served, sync};
 use world::server::Server;
 use world::{Machine, ORIGIN, World, key, now};
@@ -134,6 +134,12 @@ fn what_nothing_connects_is_kept_aside_until_a_sync_connects_it() {
         let verified = away.verify(root.path());
         assert_eq!((verified.status, verified.findings(false)), (4, vec!["warned taker 1.0-1 amd64".to_owned()]), "{verified:?}");
         assert_eq!(verified.json()["checkpoint"]["size"], world.leaves.len());
+        // So they do beside what the log says when it is asked, and when it hides what one of them has.
+        server.show(&world.leaves, &world.head(), &world.manifests);
+        server.withhold(|statement| statement.kind() == attest::predicate::Kind::Advisory);
+        let checked = away.tally_online(&["check", "--json", base().deb("taker").to_str().unwrap()]);
+        assert!(checked.status == 4 && checked.findings(false)[0].starts_with("warned "), "{checked:?}");
+        server.withhold(|_| false);
         // A sync shows that it is one history.
         server.show(&world.leaves, &world.head(), &world.manifests);
         assert_eq!(away.tally_online(&["sync", "--root", root.path().to_str().unwrap()]).status, 0);

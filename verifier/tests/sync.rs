@@ -83,6 +83,11 @@ fn a_fork_leaves_evidence_that_convicts_with_the_logs_key_alone() {
         assert_eq!(audit("cut", &vkey.encode()), Some(1));
         assert_eq!(audit("e", "nonsense"), Some(64));
         assert_eq!(audit("absent", &vkey.encode()), Some(10));
+        // Where the evidence cannot be written it has forked all the same.
+        std::fs::remove_dir_all(world.path("cache/evidence")).unwrap();
+        std::fs::write(world.path("cache/evidence"), "in the way").unwrap();
+        let outcome = sync(&world, &root, &[]);
+        assert!(outcome.status == 1 && outcome.stderr.contains("could not be kept"), "{outcome:?}");
     }
 }
 

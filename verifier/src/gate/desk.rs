@@ -12,6 +12,7 @@ use crate::check::{self, Checked};
 use crate::config::Rules;
 use crate::failure::Failure;
 use crate::finding::{Finding, Kind};
+use crate::follow::FollowError;
 use crate::gate::decide::Candidate;
 use crate::gate::manager::Manager;
 use crate::gate::rules::LOCAL;
@@ -20,6 +21,7 @@ use crate::gate::{Assessed, GateError};
 use crate::knowledge::Knowledge;
 use crate::setup::Setup;
 use crate::subject::Sources;
+use crate::sync::SyncError;
 
 /// A package that is about to be installed.
 pub struct Offer {
@@ -64,12 +66,12 @@ pub fn assess(setup: &Setup, manager: Manager, offers: &[Offer], mut notes: Vec<
 }
 
 /// What is known, after the log was asked about these files if it may be asked and can be. Where it cannot, what the cache holds counts.
-fn know<'a>(setup: &Setup, checked: impl Iterator<Item = &'a Checked> + Clone, notes: &mut Vec<String>) -> Result<Knowledge, Failure> {
+fn know<'a>(setup: &Setup, checked: impl Iterator<Item = &'a Checked>, notes: &mut Vec<String>) -> Result<Knowledge, Failure> {
     if setup.rules.gate.ask_log {
         let asked = LogClient::with_timeout(&setup.config.log, PATIENCE).map_err(Failure::from);
         match asked.and_then(|log| check::look_up(setup, &log, checked)) {
             Ok(knowledge) => return Ok(knowledge),
-            Err(fork @ Failure::Fork(_)) => return Err(fork),
+            Err(fork @ (Failure::Fork(_) | Failure::Sync(SyncError::Follow(FollowError::Fork(_))))) => return Err(fork),
             Err(failure) => notes.push(format!("the log could not be asked, only the cache is used: {failure}")),
         }
     }

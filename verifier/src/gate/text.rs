@@ -43,7 +43,7 @@ pub fn decision(decision: &Decision) -> String {
     }
     if let Some(fate) = decision.general {
         for finding in against(&decision.assessed.general) {
-            let next = render::next(finding, None).unwrap_or_default();
+            let next = render::next(finding, render::Ground::default()).unwrap_or_default();
             render::finding(&mut text, finding, Some(&if fate == Fate::Refused { format!("{next}; then the same again") } else { next }));
         }
     }

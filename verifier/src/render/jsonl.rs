@@ -21,7 +21,7 @@ pub fn lines(report: &Report) -> Vec<String> {
 /// The line of one finding.
 #[must_use]
 pub fn line(report: &Report, finding: &Finding) -> String {
-    let mut value = finding_json(finding, report.manager);
+    let mut value = finding_json(finding, report.ground);
     if let Value::Object(fields) = &mut value {
         fields.insert("schema".to_owned(), json!(SCHEMA));
         fields.insert("type".to_owned(), json!("finding"));

@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 
-use package::installed::Manager;
-
+use super::Ground;
 use crate::finding::{Finding, printable};
 use crate::report::Report;
 use crate::time;
@@ -22,7 +21,7 @@ pub fn document(report: &Report) -> String {
     case(&mut text, "verdict", &report.target, verdict);
     for finding in &report.findings {
         let place = finding.path.as_deref().map(printable).or_else(|| finding.package.clone()).unwrap_or_else(|| "all".to_owned());
-        let failure = (!finding.is_explained()).then(|| (finding.kind.name(), finding.why.clone(), details(finding, report.manager)));
+        let failure = (!finding.is_explained()).then(|| (finding.kind.name(), finding.why.clone(), details(finding, report.ground)));
         case(&mut text, finding.kind.name(), &place, failure);
     }
     text.push_str("</testsuite>\n</testsuites>\n");
@@ -43,9 +42,9 @@ fn case(text: &mut String, class: &str, name: &str, failure: Option<(&str, Strin
     };
 }
 
-fn details(finding: &Finding, manager: Option<Manager>) -> String {
+fn details(finding: &Finding, ground: Ground) -> String {
     let mut text = String::new();
-    super::finding(&mut text, finding, super::next(finding, manager).as_deref());
+    super::finding(&mut text, finding, super::next(finding, ground).as_deref());
     text
 }
 

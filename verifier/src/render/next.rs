@@ -5,31 +5,46 @@ use package::installed::Manager;
 use super::printable;
 use crate::finding::{Finding, Kind};
 
-/// The command to type next; of the package manager, where the packages that were judged are all of one.
+/// What decides which command is the right one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ground {
+    /// The package manager whose packages they all are; `None` where there are several, or where it is not that of this machine.
+    pub manager: Option<Manager>,
+    /// Whether package files were judged, and not what is installed.
+    pub files: bool,
+}
+
+/// The command to type next.
 #[must_use]
-pub fn next(finding: &Finding, manager: Option<Manager>) -> Option<String> {
+pub fn next(finding: &Finding, ground: Ground) -> Option<String> {
+    let Ground { manager, files } = ground;
     // Repositories are named with slashes, packages are not.
     if finding.package.as_deref().is_some_and(|package| package.contains('/')) {
         return repository_next(finding);
     }
-    let name = finding.package.as_deref().and_then(|package| package.split([' ', ':']).next()).unwrap_or("PACKAGE");
+    let name = finding.package.as_deref().and_then(|package| package.split([' ', ':']).next());
+    if files && matches!(finding.kind, Kind::Modified | Kind::Unreadable) {
+        return Some(format!("{}, then download it again", clean(manager)));
+    }
+    if files && finding.kind == Kind::Warned {
+        return Some("take a version that nobody warns of".to_owned());
+    }
     match finding.kind {
         Kind::Modified | Kind::Missing | Kind::Mode | Kind::Owner | Kind::Capability => {
             let path = std::str::from_utf8(finding.path.as_deref()?).ok()?;
-            Some(format!("tally explain {}, then {}", quote(path), reinstall(manager, name)))
+            Some(format!("tally explain {}, then {}", quote(path), reinstall(manager, name?)))
         }
-        Kind::Unreadable | Kind::Changed => Some(format!("tally verify {name}")),
+        Kind::Unreadable | Kind::Changed => Some(format!("tally verify {}", name?)),
         Kind::StaleHead | Kind::StaleRoles | Kind::StaleControlHead | Kind::CacheIncomplete => Some("tally sync".to_owned()),
         Kind::Unattested | Kind::TooFewBuilders => Some("tally sync, or ask a builder to attest it".to_owned()),
         Kind::TooFewRebuilders => Some("tally sync, or ask a rebuilder to build it again".to_owned()),
-        Kind::BuilderConflict | Kind::Dissent => Some(format!("tally verify --verbose {name}, and tell the log's foundation")),
-        Kind::Warned | Kind::Outdated => Some(upgrade(manager, name)),
+        Kind::BuilderConflict | Kind::Dissent => Some(format!("tally verify --verbose {}, and tell the log's foundation", name?)),
+        Kind::Warned | Kind::Outdated => Some(upgrade(manager, name?)),
         Kind::EndOfLife | Kind::Superseded => Some("replace it, or move to a release that is maintained".to_owned()),
         Kind::SourceUnknown => Some("tally sync, or ask a builder to state its source".to_owned()),
         Kind::Unowned => Some(format!("find out who put it there: ls -l {}", quote(std::str::from_utf8(finding.path.as_deref()?).ok()?))),
         Kind::ClockBehind => Some("timedatectl status".to_owned()),
-        Kind::Misnamed => Some(format!("{}, then download {name} again", clean(manager))),
-        Kind::Hidden | Kind::RolledBack => Some(query(manager, name)),
+        Kind::Hidden | Kind::RolledBack => Some(query(manager, name?)),
         _ => None,
     }
 }

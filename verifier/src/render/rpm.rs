@@ -17,7 +17,7 @@ pub fn lines(report: &Report) -> String {
             (Some(places), Some(place)) => writeln!(text, "{places}  {letter} {place}"),
             (None, Some(place)) => writeln!(text, "{:<9}  {letter} {place}", finding.kind.name()),
             (_, None) => {
-                let package = finding.package.as_deref().map(|package| format!(" {package}:")).unwrap_or_default();
+                let package = finding.package.as_deref().map(|package| format!(" {}:", printable(package.as_bytes()))).unwrap_or_default();
                 writeln!(text, "{}:{package} {}", finding.kind.name(), printable(finding.why.as_bytes()))
             }
         };

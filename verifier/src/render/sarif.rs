@@ -1,9 +1,8 @@
 //! SARIF 2.1.0: what code scanning tools read.
 
-use package::installed::Manager;
 use serde_json::{Value, json};
 
-use super::next;
+use super::{Ground, next};
 use crate::finding::{Class, Finding, Kind};
 use crate::report::Report;
 use crate::time;
@@ -25,17 +24,17 @@ pub fn document(report: &Report) -> Value {
                 "exitCode": report.status(),
                 "endTimeUtc": time::format(report.time),
             }],
-            "results": report.findings.iter().map(|finding| result(finding, report.manager)).collect::<Vec<_>>(),
+            "results": report.findings.iter().map(|finding| result(finding, report.ground)).collect::<Vec<_>>(),
         }],
     })
 }
 
-fn result(finding: &Finding, manager: Option<Manager>) -> Value {
+fn result(finding: &Finding, ground: Ground) -> Value {
     let mut message = finding.why.clone();
     if let (Some(expected), Some(found)) = (&finding.expected, &finding.found) {
         message.push_str(&format!(" Attested: {expected}. Found: {found}."));
     }
-    if let Some(next) = next(finding, manager) {
+    if let Some(next) = next(finding, ground) {
         message.push_str(&format!(" Next: {next}"));
     }
     let mut location = serde_json::Map::new();

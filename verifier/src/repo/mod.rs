@@ -10,16 +10,15 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use attest::predicate::RepositoryState;
-use client::block_on;
 
 use crate::check::currency;
 use crate::cli::{RepoCheckArgs, RepoCommand, ZypperArgs};
 use crate::failure::Failure;
-use crate::full::Mirror;
 use crate::head;
 use crate::knowledge::Knowledge;
+use crate::render::Ground;
 use crate::report::{Counts, Report};
-use crate::setup::{PATIENCE, Setup};
+use crate::setup::Setup;
 use crate::sync::Syncer;
 use crate::time;
 use find::{Local, find};
@@ -85,7 +84,7 @@ pub fn report(setup: &Setup, locals: Vec<Local>, name: Option<&str>, offline: bo
     let mut report = Report {
         command: "repo check",
         target: if judged.len() == 1 { "1 repository".to_owned() } else { format!("{} repositories", judged.len()) },
-        manager: None,
+        ground: Ground::default(),
         time: now,
         head: Some(head::describe(&knowledge, &setup.policy, &setup.rules, now)),
         completeness,
@@ -102,16 +101,7 @@ pub fn report(setup: &Setup, locals: Vec<Local>, name: Option<&str>, offline: bo
 /// Asks the log about the repositories: an index that was just downloaded is newer than the cache. A log that cannot be reached leaves the
 /// cache, whose age is judged in any case.
 fn ask(setup: &Setup, locals: &[Local], name: Option<&str>) -> Result<Knowledge, Failure> {
-    let log = setup.log()?;
-    let lock = setup.cache.lock(PATIENCE)?;
-    let full = Mirror::new(&setup.cache).is_begun();
-    let syncer = setup.syncer(&log, &lock, full);
-    let ask = async {
-        let control = syncer.learn(&syncer.held()?, &[]).await?;
-        let names = names(&syncer, &syncer.know(&control)?, locals, name);
-        syncer.know(&syncer.learn(&control, &names).await?)
-    };
-    match block_on(ask).map_err(|error| Failure::Other(error.into()))? {
+    match setup.ask(&setup.log()?, |syncer, knowledge| names(syncer, knowledge, locals, name))? {
         Err(crate::sync::SyncError::Fetch(error)) if setup.cache.is_there() => {
             tracing::warn!("the log cannot be asked ({error}); what the cache holds is all that is known");
             Ok(setup.knowledge()?.0)
