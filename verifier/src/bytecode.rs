@@ -117,6 +117,10 @@ impl Compilers {
                 return Verdict::Unknown(why);
             }
         };
+        // Reading it takes many times its size.
+        if body.len() > made.len().saturating_mul(16) + (1 << 16) {
+            return unknown("it is far larger than what its source compiles to");
+        }
         match (digest(header.magic, body), digest(header.magic, &made)) {
             (_, None) => unknown("the format of this version of python is not known"),
             (found, made) if found == made => Verdict::Same,

@@ -82,6 +82,14 @@ pub fn completeness(knowledge: &Knowledge, rules: &Rules, unread: Option<usize>,
             let why = format!("{what}: somebody withholds it");
             ("INCOMPLETE: the control head names what is not here".to_owned(), Some(Finding::new(kind, why).attested(&by())))
         }
+        // Until its time has come it would be new whatever is withheld.
+        Completeness::Complete(head) if head.time > now.saturating_add(rules.allowed_skew) => {
+            let why = format!("the newest control head is dated {} ahead of this machine's clock", time::span(head.time - now));
+            (
+                "the log's word: the control head is of the future".to_owned(),
+                Some(Finding::new(Kind::StaleControlHead, why).attested(&by())),
+            )
+        }
         Completeness::Complete(head) => {
             let age = now.saturating_sub(head.time);
             if age > limit {

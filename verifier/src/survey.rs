@@ -319,7 +319,7 @@ impl<'a> Resolver<'a> {
         let parent = self.directory(parent, depth);
         let plain = join(&parent, name);
         let resolved = match self.link(&plain) {
-            Some(target) if depth < MAX_LINKS => {
+            Some(target) if depth < MAX_LINKS && target.iter().filter(|byte| **byte == b'/').count() < MAX_PARTS => {
                 let absolute = if target.starts_with(b"/") { lexical(&target) } else { lexical(&join(&parent, &target)) };
                 self.directory(&absolute, depth + 1)
             }
@@ -373,6 +373,8 @@ pub fn open_root(path: &std::path::Path) -> io::Result<OwnedFd> {
 const NAMES: usize = 1_000_000;
 /// As many links as Linux follows.
 const MAX_LINKS: usize = 40;
+/// Components of one link's target; one with more is looked at as it stands, since following it takes stack and memory for each.
+const MAX_PARTS: usize = 64;
 
 #[cfg(test)]
 mod tests {

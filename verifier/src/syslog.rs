@@ -3,6 +3,7 @@
 use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::finding::Class;
 use crate::render::jsonl;
@@ -12,17 +13,24 @@ use crate::time;
 /// Sends the run's line and one line for each finding that is not explained, as JSON.
 ///
 /// # Errors
-/// If nobody listens.
+/// If nobody listens, or one line is not taken; the first such error, after the others were sent.
 pub fn send(socket: &Path, report: &Report) -> io::Result<()> {
     let log = UnixDatagram::unbound()?;
     log.connect(socket)?;
+    log.set_write_timeout(Some(PATIENCE))?;
     let run = jsonl::lines(report).into_iter().next().unwrap_or_default();
     let worst = report.all().map(|finding| finding.kind.class()).min().unwrap_or(Class::Explained);
     log.send(datagram(worst, report.time, &run).as_bytes())?;
+    let mut refused = Ok(());
     for finding in report.findings.iter().filter(|finding| !finding.is_explained()) {
-        log.send(datagram(finding.kind.class(), report.time, &jsonl::line(report, finding)).as_bytes())?;
+        match log.send(datagram(finding.kind.class(), report.time, &jsonl::line(report, finding)).as_bytes()) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => return Err(error),
+            // One that is too long keeps none of the others back.
+            Err(error) => refused = refused.and(Err(error)),
+            Ok(_) => {}
+        }
     }
-    Ok(())
+    refused
 }
 
 /// `<PRIORITY>Nov 21 15:04:05 tally[PID]: TEXT`, in UTC, facility authpriv.
@@ -46,6 +54,7 @@ fn datagram(class: Class, now: u64, line: &str) -> String {
     )
 }
 
+const PATIENCE: Duration = Duration::from_secs(5);
 const AUTHPRIV: u32 = 10;
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 

@@ -86,6 +86,13 @@ fn what_a_lookup_hides_is_found_out_or_the_verdict_says_whose_word_it_is() {
     let outcome = hides(&warned, both, RULES, &[]);
     assert_eq!(outcome.status, 0);
     assert!(words(&outcome).starts_with("the log's word"), "{}", words(&outcome));
+    let ahead = |world: &mut World| world.control_head(0, 1, now() + 3600);
+    let outcome = hides(&ahead, |_| false, RULES, &[]);
+    assert_eq!(
+        (outcome.status, outcome.findings(false)),
+        (3, vec!["stale-control-head ".to_owned()]),
+        "a head of the future hides all others"
+    );
     let demanding = format!("{RULES}max_control_head_age = \"1h\"\n");
     let outcome = hides(&warned, both, &demanding, &[]);
     assert_eq!((outcome.status, outcome.findings(false)), (3, vec!["stale-control-head ".to_owned()]), "who demands a head notices");

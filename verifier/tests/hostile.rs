@@ -20,6 +20,24 @@ fn explain(world: &World, root: &Root, path: &str) -> Outcome {
     world.tally(&["explain", path, "--root", root.path().to_str().unwrap()])
 }
 
+/// Each link leads through the next one and two thousand directories more: whoever follows them all runs out of stack.
+const DEEP: &str = r#"python3 - <<'PYTHON'
+import os, shutil
+shutil.rmtree("usr/share/basic")
+for number in range(40):
+    os.symlink(f"/l{number + 1}/" + "a/" * 2000, f"l{number}")
+os.symlink("/l0/" + "a/" * 2000, "usr/share/basic")
+PYTHON
+"#;
+
+#[test]
+fn links_without_end_are_no_way_out() {
+    let (world, root) = fresh();
+    root.sh(DEEP);
+    let outcome = world.verify(root.path());
+    assert!(outcome.status == 1 && outcome.findings(false).contains(&"modified /usr/share/basic".to_owned()), "{outcome:?}");
+}
+
 #[test]
 fn every_kind_of_path_is_explained() {
     let (world, root) = fresh();

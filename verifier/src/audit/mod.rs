@@ -309,7 +309,9 @@ impl<'a> Auditor<'a> {
     /// Writes, for each alarm and warning, a bundle of the entries that show it and of the roles, proven under the checkpoint.
     fn prove(&self, alerts: &mut [Alert], checkpoint: &SignedCheckpoint) -> Result<(), CacheError> {
         let shown = |alert: &&mut Alert| alert.level != Level::Notice && !alert.entries.is_empty() && alert.evidence.is_none();
-        for alert in alerts.iter_mut().filter(shown).take(MAX_PROVEN) {
+        let mut worst: Vec<&mut Alert> = alerts.iter_mut().filter(shown).collect();
+        worst.sort_by_key(|alert| alert.level);
+        for alert in worst.into_iter().take(MAX_PROVEN) {
             let indices: BTreeSet<u64> = alert.entries.iter().chain(self.observer.roles()).copied().collect();
             let leaves = self.copy.leaves(&checkpoint.tree(), &indices)?;
             let bundle = Bundle { checkpoint: checkpoint.clone(), history: Vec::new(), leaves, manifests: Vec::new() };

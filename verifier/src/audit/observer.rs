@@ -10,6 +10,7 @@ use tlog::{Hash, VerifierKey};
 
 use super::alert::{Alert, Kind};
 use super::claims::{Claims, Short};
+use crate::parallel;
 
 /// What came of reading one entry by itself.
 pub type Opened = Result<(Envelope, Statement), Refusal>;
@@ -87,13 +88,7 @@ impl Observer {
             Ok((envelope, statement))
         };
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let chunk = entries.len().div_ceil(threads).max(1);
-        std::thread::scope(|scope| {
-            let spawn = |entries| scope.spawn(move || Vec::from_iter(<[Vec<u8>]>::iter(entries).map(open)));
-            let handles: Vec<_> = entries.chunks(chunk).map(spawn).collect();
-            // A panic in a thread would be a bug of the parsers; it must not pass as "no entries".
-            handles.into_iter().flat_map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
-        })
+        parallel::in_parts(entries, threads, |part| part.iter().map(open).collect())
     }
 
     /// Takes in entry `index`; every entry comes once, in order.

@@ -43,7 +43,9 @@ impl Pending {
         let known: HashSet<Alert> = all.iter().cloned().collect();
         all.extend(alerts.iter().filter(|alert| !known.contains(alert)).cloned());
         if all.len() > MAX {
-            tracing::error!("more than {MAX} findings; {} further ones are not told", all.len() - MAX);
+            tracing::error!("more than {MAX} findings; {} of the least ones are not told", all.len() - MAX);
+            // Whoever makes many small ones hides no large one.
+            all.sort_by_key(|alert| alert.level);
             all.truncate(MAX);
         }
         let failed = |error: std::io::Error| CacheError::Io(self.path.clone(), error);
@@ -69,3 +71,22 @@ impl Pending {
 
 /// Findings that wait to be told.
 const MAX: usize = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::alert::{Kind, Level};
+
+    #[test]
+    fn many_small_findings_hide_no_large_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let pending = Pending::new(dir.path());
+        let alert =
+            |level, number| Alert { level, kind: Kind::Roles, entries: vec![number], subject: None, text: String::new(), evidence: None };
+        let notices: Vec<Alert> = (0..MAX as u64).map(|number| alert(Level::Notice, number)).collect();
+        pending.add(&notices).unwrap();
+        pending.add(&[alert(Level::Alarm, 7)]).unwrap();
+        let kept = pending.load().unwrap();
+        assert!(kept.len() == MAX && kept[0].level == Level::Alarm);
+    }
+}
