@@ -5,27 +5,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PATH:/usr/sbin:/sbin"
-bin=${TALLY_BIN:-$(cargo metadata --no-deps --offline --format-version=1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release}
-[ -x "$bin/tally-log" ] || { echo "error: $bin has no tally-log; run make build" >&2; exit 1; }
+. bench/open-log.sh
 seconds=${FOREIGN_SECONDS:-10}
 connections=${FOREIGN_CONNECTIONS:-512 2000 4000}
 dir=$(mktemp -d)
-ulimit -n "$(ulimit -H -n)"
+server=
+trap '[ -z "$server" ] || { kill $server 2>/dev/null; wait $server 2>/dev/null; } || true; rm -rf "$dir"' EXIT
+start_log "$dir"
 [ "$(ulimit -n)" = unlimited ] || [ "$(ulimit -n)" -ge 8500 ] || { echo "error: 8500 open files are needed, and the limit is $(ulimit -n); raise it (ulimit -Hn)" >&2; exit 1; }
-
-"$bin/tally-log" init --open --origin foreign.example/log --dir "$dir/log" >/dev/null
-echo "quorum none" >"$dir/policy"
-setpriv --pdeathsig TERM -- "$bin/tally-log" serve --dir "$dir/log" --listen 127.0.0.1:0 --policy "$dir/policy" >"$dir/out" 2>"$dir/err" &
-server=$!
-trap 'kill $server 2>/dev/null || true; wait $server 2>/dev/null || true; rm -rf "$dir"' EXIT
-for _ in $(seq 100); do
-    url=$(sed -n 's/^listening on /http:\/\//p' "$dir/out")
-    [ -z "$url" ] || break
-    sleep 0.1
-done
-[ -n "$url" ] || { cat "$dir/err" >&2; echo "error: the log did not start" >&2; exit 1; }
-size() { curl -s -f "$url/checkpoint" | sed -n 2p; }
-for _ in $(seq 100); do size >/dev/null && break; sleep 0.1; done
 
 wrong=0
 check() { # check TEXT COMMAND: the command must succeed

@@ -4,33 +4,20 @@
 # HAMMER_SECONDS=20 for each of HAMMER_WRITERS="512 2000". It is built in a Debian root that holds Tessera's sources and Go.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-bin=${TALLY_BIN:-$(cargo metadata --no-deps --offline --format-version=1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release}
-[ -x "$bin/tally-log" ] || { echo "error: $bin has no tally-log; run make build" >&2; exit 1; }
+. bench/open-log.sh
 seconds=${HAMMER_SECONDS:-20}
 root=$(.ci/root sid golang-go,golang-github-transparency-dev-tessera-dev)
 dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
+server=
+trap '[ -z "$server" ] || { kill $server 2>/dev/null; wait $server 2>/dev/null; } || true; rm -rf "$dir"' EXIT
 mkdir "$dir/work"
 # In a mount namespace of its own, so that the root stays as it was made.
 unshare --mount sh -euc 'mount --bind "$2" "$1/mnt"; mount -t proc proc "$1/proc"; mount --rbind /dev "$1/dev"
     exec chroot "$1" env -i PATH=/usr/bin:/bin HOME=/mnt GOPATH=/usr/share/gocode GO111MODULE=off GOFLAGS=-p=2 \
         go build -o /mnt/hammer github.com/transparency-dev/tessera/internal/hammer' sh "$root" "$dir/work"
-ulimit -n "$(ulimit -H -n)"
-
-"$bin/tally-log" init --open --origin foreign.example/log --dir "$dir/log" >"$dir/keys"
-echo "quorum none" >"$dir/policy"
-setpriv --pdeathsig TERM -- "$bin/tally-log" serve --dir "$dir/log" --listen 127.0.0.1:0 --policy "$dir/policy" >"$dir/out" 2>"$dir/err" &
-server=$!
-trap 'kill $server 2>/dev/null || true; wait $server 2>/dev/null || true; rm -rf "$dir"' EXIT
-for _ in $(seq 100); do
-    url=$(sed -n 's/^listening on /http:\/\//p' "$dir/out")
-    [ -n "$url" ] && curl -s -f -o /dev/null "$url/checkpoint" && break
-    sleep 0.1
-done
-[ -n "$url" ] || { cat "$dir/err" >&2; echo "error: the log did not start" >&2; exit 1; }
+start_log "$dir"
 # Ed25519 is all that it verifies: type 01.
 key=$(grep -o 'foreign.example/log+[0-9a-f]\{8\}+A[A-Za-z0-9+/=]\{43\}$' "$dir/keys" | head -n 1)
-size() { curl -s -f "$url/checkpoint" | sed -n 2p; }
 ticks() { sed 's/.*) //' "/proc/$1/stat" | awk '{ print $12 + $13 }'; }
 
 wrong=0
