@@ -76,9 +76,7 @@ impl fmt::Display for Refusal {
                 write!(f, "sequence {found} where {expected} is due; fetch the newest statement and sign again")
             }
             Self::WrongPrevious => f.write_str("previous is not the statement before; fetch the newest statement and sign again"),
-            Self::WrongControlHead => {
-                f.write_str("the control head goes back behind an earlier one; fetch the newest entries, look at the clock and sign again")
-            }
+            Self::WrongControlHead => f.write_str("the control head contradicts the log"),
             Self::OutOfOrder => f.write_str("entries must be judged in order of their indices"),
         }
     }

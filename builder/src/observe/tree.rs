@@ -117,7 +117,7 @@ impl Tree {
     }
 
     /// The real path of `path`: symbolic links among its parents are followed, the last part is not. Paths that lead nowhere come back
-    /// as far as they lead, with the rest unchanged; so do those that lead further than [`MAX_PARTS`].
+    /// as far as they lead, with the rest unchanged; so do those that lead through more than 1,024 parts.
     #[must_use]
     pub fn resolve(&self, path: &[u8]) -> Vec<u8> {
         let mut steps = usize::MAX;
