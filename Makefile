@@ -18,7 +18,7 @@ help:
 	@echo "make roots   roots that dnf 4 and 5, zypper and pacman of Debian 12 and sid installed, and each of many manipulations of them; rpm's formats and databases: ten minutes"
 	@echo "make interop litewitness, Sunlight, Tessera, sigsum and the Go tools against ours, in a Debian root: minutes the first time"
 	@echo "make distros dnf, zypper and pacman of two Debian suites, with repositories made by their own tools; the service killed again and again"
-	@echo "make test    lint, the core without std, all tests"
+	@echo "make test    lint, the core without std, all tests, and make interop"
 	@echo "make lint    formatting, clippy, documentation"
 	@echo "make fuzz    every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make bench   how fast the log is, with the limits measured in the same run; JSON in target/bench/log.json"
@@ -73,7 +73,10 @@ distros: deps
 	$(CARGO) test --locked -p tally-builder --test distros -- --ignored --nocapture --test-threads=1
 	TALLY_CASES=many $(CARGO) test --locked -p tally-builder --test service -- --nocapture
 
-test: deps lint no-std unit
+# The root with the peers' programs is mostly a download, and is made while all else is compiled.
+test: deps
+	@.ci/interop root >/dev/null 2>&1 & $(MAKE) --no-print-directory lint no-std unit
+	$(MAKE) --no-print-directory interop
 
 lint:
 	$(CARGO) fmt --all --check
