@@ -17,7 +17,7 @@ use package::{alpm, rpm};
 use support::containers::{Builder, alone, containers_of};
 use support::log::Log;
 use support::repository::Repository;
-use support::service::{Running, logged, wait_for};
+use support::service::{Running, logged, metric, wait_for};
 
 /// Suites with the package managers in them.
 const SID: [&str; 2] =
@@ -250,15 +250,15 @@ fn watched(yard: &Yard, manager: &str, path: &str, publish: &dyn Fn(&str)) {
     let run = format!("[run]\ninterval = 2\nbatch = 2\npackages = [\"pkg:{kind}/tests/plain\"]\n");
     let builder = yard.builder_with(manager, path, &log.config(), &run);
     let running = Running::start(&builder, &[]);
-    wait_for("the first version", || logged(&log).len() == 3);
+    wait_for("the first version", || logged(&log).len() == EACH);
     publish("2.0");
-    wait_for("the second version", || logged(&log).len() == 6);
+    wait_for("the second version", || logged(&log).len() == 2 * EACH);
     let said = logged(&log);
-    assert_eq!(said.iter().filter(|(_, purl)| purl.contains("/plain@") && purl.contains("2.0-3")).count(), 3, "{said:?}");
+    assert_eq!(said.iter().filter(|(_, purl)| purl.contains("/plain@") && purl.contains("2.0-3")).count(), EACH, "{said:?}");
     if kind == "rpm" {
         let asked = support::tally_builder(&["request", "--config", &builder.config, "needed"], 30);
         assert!(asked.status.success(), "{}", support::text(&asked));
-        wait_for("what was asked for", || logged(&log).len() == 9);
+        wait_for("what was asked for", || logged(&log).len() == 3 * EACH);
     }
     running.end();
     let before = logged(&log).len();
@@ -271,14 +271,20 @@ fn watched(yard: &Yard, manager: &str, path: &str, publish: &dyn Fn(&str)) {
         running.child.wait().unwrap();
         println!("{manager}: killed after {} ms with {} entries in the log", moment.as_millis(), logged(&log).len());
     }
-    let running = Running::start(&builder, &[]);
-    wait_for("the third version", || logged(&log).len() >= before + 3);
+    let mut running = Running::start(&builder, &["--metrics", "127.0.0.1:0"]);
+    let address = running.says("metrics at http://").split('/').nth(2).unwrap().to_owned();
+    wait_for("the third version", || logged(&log).len() >= before + EACH);
+    // Where the last kill came after everything was said, it is not up yet.
+    wait_for("a round", || metric(&address, "tally_builder_look_time_seconds") > 0.0);
     running.end();
     let said = logged(&log);
-    assert_eq!((said.len(), said.iter().collect::<BTreeSet<_>>().len()), (before + 3, before + 3), "{said:?}");
+    assert_eq!((said.len(), said.iter().collect::<BTreeSet<_>>().len()), (before + EACH, before + EACH), "{said:?}");
     assert_eq!((containers_of(&builder).as_str(), builder.said().len()), ("", 0));
     println!("{manager}: {} entries, each once", said.len());
 }
+
+/// What is said of a package: its files, where it comes from, its source, its installation.
+const EACH: usize = 4;
 
 #[test]
 #[ignore = "bootstraps a root of another suite: make distros"]
