@@ -12,7 +12,7 @@ use client::cli::Documentation;
 
 pub use advise::{AdviseCommand, AdviseText, AffectedArgs, ExportFormat, LifecycleText, SeverityArg, SigningArgs, TeamCommand};
 pub use hooks::{AllowArgs, CommitArgs, ControlHeadArgs, GateCommand, HookArgs, PacmanArgs, SetupCommand, StatusArgs};
-pub use repo::{RegisterArgs, RepoCheckArgs, RepoCommand, ZypperArgs};
+pub use repo::{RegisterArgs, RepoCheckArgs, RepoCommand, SigcheckArgs, ZypperArgs};
 pub use roles::{RolesCommand, SubmitArgs};
 
 /// Verifies installed packages against what independent builders attested in a transparency log

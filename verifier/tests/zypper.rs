@@ -208,6 +208,43 @@ fn promises_hold_in_a_real_refresh() {
     Admin { key: "successor", end }.register(&mut yard.world, SUSE, &friday);
     yard.show(0);
     yard.expect("roles", "registered by the admin whom they name now", 0, "registered    by successor");
+    demanded(&yard);
+}
+
+/// What a definition demands with `repo_sigcheck_plugin`, by itself: a plugin that is not there, or does not answer, stops the refresh.
+fn demanded(yard: &Yard) {
+    assert_eq!(yard.run("echo 'repo_sigcheck_plugin=tallystick oss' >>/etc/zypp/repos.d/oss.repo").status, 0);
+    fs::remove_file(yard.root.join(PLUGINS).join("tally")).unwrap();
+    let plugin = yard.root.join("usr/lib/zypp/plugins/sigcheck/tallystick");
+    let written = fs::read_to_string(&plugin).unwrap();
+    let broken = "#!/bin/sh\nexit 0\n";
+    for (case, served, program, status, words) in [
+        ("the registered index", "friday", Some(&*written), 0, ""),
+        ("an index that was replayed", "monday", Some(&*written), ZYPPER_REFUSED, "stale, current is repomd.xml"),
+        ("the registered index, and a plugin that ends", "friday", Some(broken), ZYPPER_REFUSED, ""),
+        ("the registered index, and no plugin", "friday", None, ZYPPER_REFUSED, ""),
+        ("the registered index again", "friday", Some(&*written), 0, ""),
+    ] {
+        match program {
+            Some(text) => fs::write(&plugin, text).unwrap(),
+            None => fs::remove_file(&plugin).unwrap(),
+        }
+        sh(&yard.root, "test ! -e usr/lib/zypp/plugins/sigcheck/tallystick || chmod 755 usr/lib/zypp/plugins/sigcheck/tallystick");
+        yard.serve(served);
+        let before = yard.taken();
+        let zypper = yard.run("zypper -n ref -f oss");
+        println!("{:<11} {case:<44} expected {status}   zypper ref {}", "demanded", zypper.status);
+        let said = format!("{}{}", zypper.stdout, zypper.stderr);
+        assert!(zypper.status == status && said.contains(words), "{case}: {zypper:?}");
+        assert!(status == 0 || yard.taken() == before, "the old metadata stay");
+    }
+    let gate = yard.run("tally gate status --json").json();
+    let asked = gate["hooks"].as_array().unwrap().iter().find(|hook| hook["manager"] == "zypper-refresh");
+    assert!(asked.is_none(), "the other plugin was taken away: {gate}");
+    yard.hook();
+    let gate = yard.run("tally gate status --json").json();
+    let asked = gate["hooks"].as_array().unwrap().iter().find(|hook| hook["manager"] == "zypper-refresh").unwrap();
+    assert!(asked["asked"].is_string(), "the record proves that libzypp asks: {gate}");
 }
 
 const PLUGINS: &str = "usr/lib/zypp/plugins/repoverification";

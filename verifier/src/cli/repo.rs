@@ -24,6 +24,11 @@ pub enum RepoCommand {
         after_help = "Example, as in /usr/lib/zypp/plugins/repoverification/tally:\n  exec /usr/bin/tally repo zypper \"$@\"\n\nExit status: 0 zypper goes on; anything else, the metadata are discarded"
     )]
     Zypper(ZypperArgs),
+    /// Answer libzypp about the new index of a repository whose definition demands it; libzypp's plugin calls it
+    #[command(
+        after_help = "Example, as in /usr/lib/zypp/plugins/sigcheck/tallystick, which a .repo file demands with repo_sigcheck_plugin=tallystick oss:\n  exec /usr/bin/tally repo sigcheck oss\n\nExit status: 0 libzypp was answered; anything else, it takes nothing in"
+    )]
+    Sigcheck(SigcheckArgs),
 }
 
 /// `tally repo check`.
@@ -90,6 +95,14 @@ pub struct ZypperArgs {
     /// How to report
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+/// `tally repo sigcheck`.
+#[derive(Debug, Args)]
+pub struct SigcheckArgs {
+    /// What zypper calls the repository
+    #[arg(value_name = "ALIAS")]
+    pub alias: String,
 }
 
 fn name(text: &str) -> Result<String, String> {

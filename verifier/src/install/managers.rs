@@ -8,6 +8,7 @@ use crate::cli::HookArgs;
 use crate::failure::Failure;
 use crate::gate::state::State;
 use crate::gate::status;
+use crate::repo::ZYPPER_REFRESH;
 
 /// A file of ours, as it is shipped.
 struct Template {
@@ -58,14 +59,15 @@ pub fn zypper(config: &Path, args: &HookArgs) -> Result<String, Failure> {
     put("zypper", if there { vec![plugin] } else { Vec::new() }, config, args)
 }
 
-/// `tally setup zypper-refresh`: the plugin of libzypp that judges the indexes of repositories; says what was done.
+/// `tally setup zypper-refresh`: the plugins of libzypp that judge the indexes of repositories; says what was done.
 ///
 /// # Errors
 /// If libzypp is not there, or the file cannot be written.
 pub fn zypper_refresh(config: &Path, args: &HookArgs) -> Result<String, Failure> {
-    let plugin = Template { directory: ZYPP_REFRESH_DIRECTORY.to_owned(), name: "tally", mode: 0o755, text: ZYPP_REFRESH };
+    let plugin = |directory: &str, name, text| Template { directory: directory.to_owned(), name, mode: 0o755, text };
+    let plugins = vec![plugin(ZYPP_REFRESH_DIRECTORY, "tally", ZYPP_REFRESH), plugin(ZYPP_SIGCHECK_DIRECTORY, "tallystick", ZYPP_SIGCHECK)];
     let there = args.remove || has_zypp(&args.root);
-    put("zypper-refresh", if there { vec![plugin] } else { Vec::new() }, config, args)
+    put(ZYPPER_REFRESH, if there { plugins } else { Vec::new() }, config, args)
 }
 
 fn has_zypp(root: &Path) -> bool {
@@ -80,6 +82,7 @@ pub fn hooked(root: &Path) -> Vec<&'static str> {
         ("apt", root.join("etc/apt/apt.conf.d/80tallystick").exists()),
         ("dnf", dnf4() || root.join(DNF5_DIRECTORY).join("tallystick.actions").exists()),
         ("zypper", root.join(ZYPP_DIRECTORY).join("tallystick").exists()),
+        (ZYPPER_REFRESH, root.join(ZYPP_REFRESH_DIRECTORY).join("tally").exists()),
         ("pacman", root.join(PACMAN_DIRECTORY).join("00-tallystick.hook").exists()),
     ];
     there.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect()
@@ -102,9 +105,7 @@ fn put(manager: &str, templates: Vec<Template>, config: &Path, args: &HookArgs) 
     };
     let mut done = templates.iter().map(one).collect::<Result<Vec<_>, _>>()?;
     // What judges indexes judges no packages: nothing has come past it.
-    done.extend(
-        places.filter(|_| !args.dry_run && manager != "zypper-refresh").and_then(|places| status::begin(&args.root, &places.state)),
-    );
+    done.extend(places.filter(|_| !args.dry_run && manager != ZYPPER_REFRESH).and_then(|places| status::begin(&args.root, &places.state)));
     Ok(done.join("\n"))
 }
 
@@ -145,4 +146,6 @@ const ZYPP: &str = include_str!("../../hooks/zypp-commit.sh");
 const ZYPP_DIRECTORY: &str = "usr/lib/zypp/plugins/commit";
 const ZYPP_REFRESH: &str = include_str!("../../hooks/zypp-refresh.sh");
 const ZYPP_REFRESH_DIRECTORY: &str = "usr/lib/zypp/plugins/repoverification";
+const ZYPP_SIGCHECK: &str = include_str!("../../hooks/zypp-sigcheck.sh");
+const ZYPP_SIGCHECK_DIRECTORY: &str = "usr/lib/zypp/plugins/sigcheck";
 const DNF5_DIRECTORY: &str = "etc/dnf/libdnf5-plugins/actions.d";

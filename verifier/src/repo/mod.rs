@@ -5,15 +5,18 @@ mod judge;
 mod print;
 mod register;
 pub mod rules;
+pub mod sigcheck;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use attest::predicate::RepositoryState;
+use serde_json::json;
 
 use crate::check::currency;
-use crate::cli::{RepoCheckArgs, RepoCommand, ZypperArgs};
+use crate::cli::{RepoCheckArgs, RepoCommand, SigcheckArgs, ZypperArgs};
 use crate::failure::Failure;
+use crate::gate::state::State;
 use crate::head;
 use crate::knowledge::Knowledge;
 use crate::render::Ground;
@@ -35,6 +38,7 @@ pub fn run(setup: &Setup, command: &RepoCommand) -> Result<u8, Failure> {
         RepoCommand::Check(args) => check(setup, args),
         RepoCommand::Register(args) => register::register(setup, args),
         RepoCommand::Zypper(args) => zypper(setup, args),
+        RepoCommand::Sigcheck(args) => sigcheck(setup, args),
     }
 }
 
@@ -58,10 +62,36 @@ fn check(setup: &Setup, args: &RepoCheckArgs) -> Result<u8, Failure> {
 
 /// What libzypp runs before it takes new metadata in: any status but 0 discards them.
 fn zypper(setup: &Setup, args: &ZypperArgs) -> Result<u8, Failure> {
-    let local = Local::open(&args.file, Some(args.ralias.clone())).map_err(|error| Failure::File(error.to_string()))?;
-    let (judged, report) = report(setup, vec![local], None, false)?;
+    let (judged, report) = fresh(setup, &args.file, &args.ralias)?;
     print::print(&judged, &report, args.output)
 }
+
+/// The same where libzypp demands an answer.
+fn sigcheck(setup: &Setup, args: &SigcheckArgs) -> Result<u8, Failure> {
+    let judge = |index: &Path| match fresh(setup, index, &args.alias) {
+        Ok((_, report)) if report.status() == crate::exit::CLEAN => Ok(()),
+        Ok((judged, report)) => Err(print::text(&judged, &report, false)),
+        Err(failure) => Err(format!("tally: {failure}\nhint: {}\n", failure.hint())),
+    };
+    sigcheck::converse(std::io::stdin().lock(), std::io::stdout().lock(), judge).map_err(|error| Failure::File(error.to_string()))?;
+    Ok(crate::exit::CLEAN)
+}
+
+/// Judges an index that zypper has just downloaded, and records that it asked.
+fn fresh(setup: &Setup, index: &Path, alias: &str) -> Result<(Vec<Judged>, Report), Failure> {
+    let local = Local::open(index, Some(alias.to_owned())).map_err(|error| Failure::File(error.to_string()))?;
+    let digest = local.digest.to_hex();
+    let (judged, report) = report(setup, vec![local], None, false)?;
+    let entry = json!({ "schema": 1, "time": time::format(report.time), "manager": ZYPPER_REFRESH, "decision": report.status(), "repository": alias, "sha256": digest });
+    // The verdict holds whether or not that can be written down.
+    if let Err(error) = State::new(&setup.config.state).record(&entry) {
+        tracing::warn!("that zypper asked is not recorded: {error}");
+    }
+    Ok((judged, report))
+}
+
+/// What `tally gate status` calls the plugins that judge new indexes.
+pub const ZYPPER_REFRESH: &str = "zypper-refresh";
 
 /// Judges indexes under what the log says now, or under the cache where it cannot be asked.
 ///

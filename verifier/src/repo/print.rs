@@ -22,15 +22,18 @@ pub(super) fn print(judged: &[Judged], report: &Report, output: OutputArgs) -> R
         return Ok(report.status());
     }
     let text = match output.format() {
-        Format::Text => {
-            let answers: String = judged.iter().map(answers).collect();
-            answers + &render::text(report, output.verbose)
-        }
+        Format::Text => text(judged, report, output.verbose),
         Format::Json => format!("{}\n", document(judged, report)),
         format => render::render(report, format, output.verbose),
     };
     write_out(&text)?;
     Ok(report.status())
+}
+
+/// The answers and the report for people.
+pub(super) fn text(judged: &[Judged], report: &Report, verbose: bool) -> String {
+    let answers: String = judged.iter().map(answers).collect();
+    answers + &render::text(report, verbose)
 }
 
 /// The questions about one repository.
