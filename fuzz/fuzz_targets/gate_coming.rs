@@ -5,6 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use tally::gate::coming::Coming;
 use tally::gate::dnf::Conversation;
 use tally::gate::zypper;
+use tally::repo::sigcheck;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Some(coming) = Coming::parse(bytes) {
@@ -14,4 +15,8 @@ fuzz_target!(|bytes: &[u8]| {
     if let Some(steps) = zypper::steps(bytes) {
         assert!(steps.windows(2).all(|pair| pair[0] < pair[1]));
     }
+    let _ = sigcheck::converse(bytes, std::io::sink(), |index| {
+        assert!(index.is_absolute());
+        Ok(())
+    });
 });
