@@ -11,7 +11,7 @@ TOOLS = cc podman runc debootstrap mmdebstrap minisign bsdtar mtree strace faket
 help:
 	@echo "make demo    the main job on real packages: log, witnesses, builders, verdicts"
 	@echo "make acceptance  every package of a whole root through real builders, then flipped bytes: a quarter of an hour"
-	@echo "make repo-states  seven promises about repositories, kept and broken before a real zypper: two minutes"
+	@echo "make repo-states  eight promises about repositories, kept and broken before a real zypper: two minutes"
 	@echo "make root-300  a bootstrapped Debian root of more than 300 packages, all attested, and each of many manipulations of it: a quarter of an hour"
 	@echo "make gate    apt inside a bootstrapped Debian root, stopped and let through: a few minutes"
 	@echo "make gates   dnf 4 and 5, zypper and pacman inside roots of Debian 12 and sid: a quarter of an hour"
