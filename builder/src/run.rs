@@ -157,14 +157,22 @@ impl Run<'_> {
     /// # Errors
     /// If no index can be had or verified; single packages fail in their report.
     pub async fn attest_fetched(&self, requests: &[Request]) -> Result<Vec<PackageReport>, RunError> {
-        let Config { repositories, suite, vendors, keyring, keyring_sha256, .. } = self.config;
+        self.attest_offered(&self.offered().await?, requests).await
+    }
+
+    /// What the signed indexes of apk's repositories offer.
+    pub(crate) async fn offered(&self) -> Result<Vec<distro::Offered>, RunError> {
+        let Config { repositories, suite, keyring, keyring_sha256, .. } = self.config;
         let keys = RsaKeys::open(keyring, keyring_sha256.as_deref().and_then(Hash::from_hex))?;
+        Ok(distro::fetch_apk(repositories, suite, &keys).await?)
+    }
+
+    pub(crate) async fn attest_offered(&self, offered: &[distro::Offered], requests: &[Request]) -> Result<Vec<PackageReport>, RunError> {
         let scratch = self.home.scratch()?;
         let step = self.progress.step("fetching and hashing packages");
-        let offered = distro::fetch_apk(repositories, suite, &keys).await?;
         let (mut ready, mut reports) = (Vec::new(), Vec::new());
         for request in requests {
-            match distro::claim_apk(&offered, request, vendors, scratch.path()).await {
+            match distro::claim_apk(offered, request, &self.config.vendors, scratch.path()).await {
                 Ok(claim) => {
                     let installation = Installation { files: Vec::new(), architectures: Vec::new(), faketime: None };
                     ready.push((request.clone(), Ready { claim, installation }));

@@ -12,6 +12,8 @@ use attest::Statement;
 use attest::predicate::Predicate;
 use package::deb::Limits;
 use support::containers::Builder;
+use support::log::Log;
+use support::service::{Running, logged, wait_for};
 
 /// A served repository, and a builder that believes one of two keys.
 struct Yard {
@@ -160,14 +162,42 @@ fn the_index_of_another_branch_is_refused() {
     assert_eq!(yard.attest("sample").0, Some(0));
 }
 
-/// Keys that are none, and the service, which does not watch such repositories.
+/// What is new is said after one look; what is there is not said again, not after kills and restarts either; requests are answered.
+#[test]
+fn the_service_says_what_is_new_once() {
+    let yard = Yard::new();
+    yard.index("ours", "sha256");
+    let log = Log::start();
+    let config = fs::read_to_string(&yard.builder.config).unwrap();
+    let run = "[run]\ninterval = 1\npackages = [\"pkg:apk/alpine/s*\"]\n";
+    fs::write(&yard.builder.config, format!("{}{config}{run}", log.config())).unwrap();
+    let mut running = Running::start(&yard.builder, &[]);
+    wait_for("the package", || logged(&log).len() == 3);
+    for _ in 0..3 {
+        running.child.kill().unwrap();
+        running.child.wait().unwrap();
+        running = Running::start(&yard.builder, &[]);
+        running.says("1 package files are known");
+    }
+    assert!(support::tally_builder(&["request", "--config", &yard.builder.config, "absent", "sample"], 30).status.success());
+    let requests = yard.builder.dir.join("requests");
+    wait_for("an empty queue", || fs::read_dir(&requests).unwrap().flatten().filter(|entry| entry.path().is_file()).count() == 0);
+    let refused = fs::read_dir(requests.join("failed")).unwrap().flatten().next().unwrap();
+    assert_eq!(fs::read_to_string(refused.path()).unwrap(), "absent\nno repository of the sources offers it\n");
+    // What it knew of fetched files is lost: it is fetched once more, and nothing is said twice.
+    running.end();
+    fs::remove_file(yard.builder.dir.join("fetched")).unwrap();
+    let mut again = Running::start(&yard.builder, &[]);
+    again.says("attested  sample:x86_64=1.0-r2");
+    again.end();
+    assert_eq!((logged(&log).len(), log.state.lock().unwrap().repeated), (3, 0));
+}
+
+/// Keys that are none.
 #[test]
 fn what_is_not_there_is_said() {
     let yard = Yard::new();
     yard.index("ours", "sha256");
-    let service = support::tally_builder(&["run", "--config", &yard.builder.config], 30);
-    assert!(service.status.code() == Some(2) || service.status.code() == Some(10), "{}", support::text(&service));
-    assert!(support::text(&service).contains("does not watch repositories of apk"), "{}", support::text(&service));
     fs::copy(yard.dir.path().join("ours"), yard.dir.path().join("ours.pub")).unwrap();
     let (status, text) = yard.attest("sample");
     assert!(status == Some(10) && text.contains("PUBLIC KEY"), "{text}");

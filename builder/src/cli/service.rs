@@ -10,9 +10,8 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
-use super::{Exit, Signals, advise, hinted, load, policy};
+use super::{Exit, Signals, hinted, load, policy};
 use crate::config::Config;
-use crate::distro::Manager;
 use crate::home::Home;
 use crate::progress::Progress;
 use crate::record::Record;
@@ -38,10 +37,6 @@ pub struct RunArguments {
 /// Runs the service until it is told to end.
 pub async fn run(arguments: RunArguments) -> anyhow::Result<Exit> {
     let config = load(&arguments.config)?;
-    if config.manager == Manager::Apk {
-        let hint = "attest packages of apk by name: tally-builder attest, from a timer";
-        return Err(advise("the service does not watch repositories of apk", hint));
-    }
     let home = Home::open(&config.dir).map_err(hinted)?;
     let _lock = home.lock().map_err(hinted)?;
     let signer = home.signer().map_err(hinted)?;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 
+use attest::Purl;
 use attest::predicate::PackageOrigin;
 use attest::version::compare_apk;
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
@@ -15,6 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use package::apkindex::{self, ApkIndex, Listed, Signature};
 use package::deb::Limits;
+use package::tarball::Identity;
 use tlog::Hash;
 
 use super::{IndexError, PackageFile, Repository};
@@ -75,6 +77,35 @@ pub(crate) struct Offered {
     url: String,
     listed: Listed,
     origin: PackageOrigin,
+}
+
+impl Offered {
+    /// Its name, version and architecture.
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.listed.identity
+    }
+
+    /// Its package URL, where its repository's vendor is known.
+    pub(crate) fn purl(&self, vendors: &BTreeMap<String, String>) -> Option<Purl> {
+        let Identity { name, version, architecture } = self.identity();
+        Purl::apk(vendors.get(&self.origin.origin)?, name, version, architecture, Some(&self.origin.suite)).ok()
+    }
+
+    /// What it is known by before its file is: of the control member that the index names.
+    pub(crate) fn key(&self) -> Hash {
+        Hash::digest(&self.listed.control_sha1)
+    }
+}
+
+/// The newest package that fits a request.
+pub(crate) fn newest<'a>(offered: &'a [Offered], request: &Request) -> Option<&'a Offered> {
+    let fits = |offer: &&Offered| {
+        let identity = offer.identity();
+        identity.name == request.name
+            && request.version.as_ref().is_none_or(|version| *version == identity.version)
+            && request.architecture.as_ref().is_none_or(|arch| *arch == identity.architecture || identity.architecture == "noarch")
+    };
+    offered.iter().filter(fits).max_by(|a, b| compare_apk(&a.identity().version, &b.identity().version))
 }
 
 /// Everything that the repositories list.
@@ -142,14 +173,7 @@ pub(crate) async fn claim(
     vendors: &BTreeMap<String, String>,
     scratch: &Path,
 ) -> Result<Claim, (String, &'static str)> {
-    let fits = |offer: &&Offered| {
-        let identity = &offer.listed.identity;
-        identity.name == request.name
-            && request.version.as_ref().is_none_or(|version| *version == identity.version)
-            && request.architecture.as_ref().is_none_or(|arch| *arch == identity.architecture || identity.architecture == "noarch")
-    };
-    let newest = offered.iter().filter(fits).max_by(|a, b| compare_apk(&a.listed.identity.version, &b.listed.identity.version));
-    let Some(offer) = newest else {
+    let Some(offer) = newest(offered, request) else {
         return Err((format!("no repository offers {request}"), "check the package's name, version and architecture"));
     };
     let refused = |error: IndexError| (error.to_string(), error.hint());

@@ -26,7 +26,7 @@ use crate::chain::{Catalogue, Keyring, Offer};
 use crate::watch;
 
 pub use apk::RsaKeys;
-pub(crate) use apk::{claim as claim_apk, fetch as fetch_apk};
+pub(crate) use apk::{Offered, claim as claim_apk, fetch as fetch_apk, newest as newest_apk};
 pub(crate) use claim::claim_one;
 pub use error::IndexError;
 pub use file::PackageFile;

@@ -4,6 +4,7 @@
 //! spool to the log. Everything that either needs to go on after a crash is in the spool, in the record and in the queue of requests.
 
 mod config;
+mod fetched;
 mod metrics;
 mod notify;
 mod plan;
@@ -104,6 +105,9 @@ impl Worker<'_> {
 
     /// Looks at the repositories and attests what is due. Where nothing has changed, nothing is started.
     async fn round(&self, state: &mut State) -> Result<(), RunError> {
+        if self.config.manager == Manager::Apk {
+            return self.round_fetched().await;
+        }
         let changed = self.has_changed(state).await;
         if !changed && self.queue.asked()?.is_empty() && self.due(state).is_empty() {
             self.metrics.looked.set(client::now().cast_signed());
