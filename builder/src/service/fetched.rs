@@ -28,10 +28,10 @@ impl Worker<'_> {
         let mut left = due.len();
         for batch in due.chunks(self.config.run.batch.max(1)) {
             self.metrics.due.set(i64::try_from(left).unwrap_or(i64::MAX));
-            if self.halts() {
-                return Ok(());
-            }
             for offer in batch {
+                if self.halts() {
+                    return Ok(());
+                }
                 self.attest_offer(&offered, offer, &mut fetched).await?;
             }
             left -= batch.len();
