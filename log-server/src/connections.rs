@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use rustix::net::sockopt::set_tcp_user_timeout;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::http::{App, Front};
@@ -39,7 +38,9 @@ pub async fn accept(listener: &TcpListener, app: &Arc<App>, limits: Limits, grac
                 continue;
             }
         };
-        prepare(&stream, limits.unread_time);
+        if let Err(error) = client::socket::prepare(&stream, limits.unread_time) {
+            tracing::warn!("limiting how long a client may read nothing: {error}");
+        }
         let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service.clone()));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -47,15 +48,6 @@ pub async fn accept(listener: &TcpListener, app: &Arc<App>, limits: Limits, grac
             }
             drop(place);
         });
-    }
-}
-
-/// Small answers go out at once; a client that does not read is cut off by the kernel, which alone sees it.
-fn prepare(stream: &TcpStream, unread_time: Duration) {
-    let _ = stream.set_nodelay(true);
-    let milliseconds = u32::try_from(unread_time.as_millis()).unwrap_or(u32::MAX);
-    if let Err(error) = set_tcp_user_timeout(stream, milliseconds) {
-        tracing::warn!("limiting how long a client may read nothing: {error}");
     }
 }
 

@@ -70,7 +70,7 @@ impl Config {
             roles: None,
             clock: Arc::new(SystemClock),
             header_time: HEADER_TIME,
-            unread_time: UNREAD_TIME,
+            unread_time: client::socket::UNTAKEN,
             uploads: Uploads::default(),
         }
     }
@@ -383,5 +383,3 @@ const DRAIN: Duration = Duration::from_secs(20);
 const READY_TIME: Duration = Duration::from_secs(30);
 /// Longest time for a request's headers, and for a connection to be idle: as long as clients are used to.
 const HEADER_TIME: Duration = Duration::from_secs(60);
-/// Longest time for a client to read nothing.
-const UNREAD_TIME: Duration = Duration::from_secs(60);

@@ -18,7 +18,6 @@ pub mod metrics;
 pub mod mirror;
 pub mod server;
 mod service;
-mod socket;
 pub mod split;
 pub mod state;
 pub mod subtree;

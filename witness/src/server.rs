@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use client::socket;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
-
-use crate::socket;
 
 /// Most connections at a time; further ones wait in the kernel's queue.
 const MAX_CONNECTIONS: u32 = 1024;
@@ -83,7 +82,7 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Recei
 }
 
 async fn serve(stream: TcpStream, router: Router, mut stopped: watch::Receiver<bool>) {
-    if let Err(problem) = socket::prepare(&stream) {
+    if let Err(problem) = socket::prepare(&stream, socket::UNTAKEN) {
         // As when the client has gone already.
         tracing::debug!(%problem, "a connection could not be set up");
         return;

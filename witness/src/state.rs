@@ -179,6 +179,7 @@ impl States {
 fn parse_vouched(id: &str, raw: Option<&[u8]>) -> io::Result<Option<Known>> {
     raw.map(Known::parse).transpose().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, format!("{} is damaged", vouched_key(id))))
 }
+
 fn known_key(id: &str) -> String {
     format!("state/{id}/known")
 }

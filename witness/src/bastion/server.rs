@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::body::Bytes;
+use client::socket;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
@@ -26,7 +27,6 @@ use tracing::{debug, info, warn};
 use super::allow::Allowed;
 use super::tls::key_hash;
 use super::{ALPN, KeyHash};
-use crate::socket;
 
 /// Largest body of a request, and of an answer.
 const MAX_REQUEST: usize = 256 << 10;
@@ -149,7 +149,7 @@ impl Bastion {
     }
 
     async fn connection(self: Arc<Self>, stream: TcpStream, peer: IpAddr, handshaking: OwnedSemaphorePermit) -> anyhow::Result<()> {
-        socket::prepare(&stream)?;
+        socket::prepare(&stream, socket::UNTAKEN)?;
         let (client, stream) = tokio::time::timeout(HANDSHAKE, self.handshake(stream)).await??;
         drop(handshaking);
         match client {
