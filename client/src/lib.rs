@@ -9,6 +9,7 @@ pub mod http;
 pub mod keys;
 pub mod log;
 pub mod metrics;
+pub mod pace;
 pub mod socket;
 pub mod witness;
 

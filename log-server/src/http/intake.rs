@@ -7,8 +7,9 @@ use std::time::Duration;
 use axum::body::HttpBody;
 use axum::http::Request;
 use bytes::Bytes;
+use client::pace::Pace;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use super::Problem;
 use super::body::{self, Growing};
@@ -71,18 +72,18 @@ impl Intake {
 
     async fn collect<B: HttpBody<Data = Bytes> + Unpin>(&self, mut body: B, expected: usize, limit: usize) -> Result<Taken, Problem> {
         let (mut growing, mut memory) = (Growing::new(expected, limit), Memory::default());
-        let mut deadline = Instant::now() + self.uploads.grace;
-        while let Some(chunk) = timeout_at(deadline, body::next(&mut body)).await.map_err(|_| Problem::Slow)?? {
-            let came = Instant::now();
-            let length = growing.fits(&chunk)?;
-            self.cover(&mut memory, length).await?;
-            // The wait for memory is not the client's, and what it sends fast now does not let it stop for long later.
-            let now = Instant::now();
-            let earned = Duration::from_secs(chunk.len() as u64) / self.uploads.slowest.max(1);
-            deadline = (deadline + (now - came) + earned).min(now + self.uploads.grace);
+        let mut pace = Pace::new(self.uploads.grace, self.uploads.slowest);
+        loop {
+            let asked = Instant::now();
+            let Some(chunk) = timeout(pace.next_within(), body::next(&mut body)).await.map_err(|_| Problem::Slow)?? else {
+                return Ok(Taken { bytes: growing.whole(), memory });
+            };
+            pace.waited(asked.elapsed());
+            pace.brought(chunk.len() as u64);
+            // The wait for memory is not the client's.
+            self.cover(&mut memory, growing.fits(&chunk)?).await?;
             growing.push(chunk);
         }
-        Ok(Taken { bytes: growing.whole(), memory })
     }
 
     /// Takes memory until it is enough for `length` bytes. Bodies that are half there may have all of it and wait for each other: then

@@ -10,7 +10,7 @@ use futures_util::StreamExt as _;
 use tlog::mirror::{Malformed, Package, Span, Upload};
 
 use super::copy::Piece;
-use super::patience::{Pace, Patience};
+use super::patience::{Patience, Uploading};
 
 /// Compressed bytes that are expanded at a time: at most 4 MiB come of them.
 const SLICE: usize = 4 << 10;
@@ -29,7 +29,7 @@ pub struct Incoming {
     slice: usize,
     has_ended: bool,
     patience: Patience,
-    pace: Pace,
+    pace: Uploading,
 }
 
 /// The body is in an encoding that is not known here.
@@ -71,7 +71,7 @@ impl Incoming {
             slice: HEAD_SLICE,
             has_ended: false,
             patience,
-            pace: Pace::new(patience),
+            pace: Uploading::new(patience),
         })
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use client::pace::Pace;
+
 /// Limits in time. A mirror has the default ones; others are for trying what happens when they are reached.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
@@ -24,28 +26,27 @@ impl Default for Patience {
     }
 }
 
-/// How far one body is behind. Only the time counts in which the client is waited for, not that in which the mirror works.
-pub(super) struct Pace {
-    patience: Patience,
-    /// What is left of [`Patience::lag`].
-    left: Duration,
+/// How far one upload is behind.
+pub(super) struct Uploading {
+    silence: Duration,
+    pace: Pace,
     sent: u64,
     expanded: u64,
     counted: u64,
 }
 
-impl Pace {
+impl Uploading {
     pub(super) fn new(patience: Patience) -> Self {
-        Self { patience, left: patience.lag, sent: 0, expanded: 0, counted: 0 }
+        Self { silence: patience.silence, pace: Pace::new(patience.lag, patience.rate), sent: 0, expanded: 0, counted: 0 }
     }
 
     /// How long the next bytes may take.
     pub(super) fn next_within(&self) -> Duration {
-        self.left.min(self.patience.silence)
+        self.pace.next_within().min(self.silence)
     }
 
     pub(super) fn waited(&mut self, time: Duration) {
-        self.left = self.left.saturating_sub(time);
+        self.pace.waited(time);
     }
 
     /// So many bytes came in, and so many came of them: compressed ones that come to nothing count as nothing.
@@ -53,9 +54,8 @@ impl Pace {
         self.sent += sent as u64;
         self.expanded += expanded as u64;
         let useful = self.sent.min(self.expanded);
-        let gained = Duration::from_secs(useful - self.counted) / self.patience.rate;
+        self.pace.brought(useful - self.counted);
         self.counted = useful;
-        self.left = (self.left + gained).min(self.patience.lag);
     }
 }
 
@@ -65,8 +65,8 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn pace() -> Pace {
-        Pace::new(Patience { silence: 10 * SECOND, lag: 20 * SECOND, rate: 1000, ..Patience::default() })
+    fn pace() -> Uploading {
+        Uploading::new(Patience { silence: 10 * SECOND, lag: 20 * SECOND, rate: 1000, ..Patience::default() })
     }
 
     #[test]
